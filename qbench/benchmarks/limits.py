@@ -1,0 +1,20 @@
+"""What one attempt may use before it is stopped."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What one attempt may use."""
+
+    turns: int = 12
+    tokens: int = 32_768
+    """Prompt and completion tokens over all calls."""
+    seconds: float = 300.0
+    dollars: Decimal | None = None
+    """For API models only: local cost is known when the engine stops."""
+    call_seconds: float = 30.0
+    """One tool call."""

@@ -1,0 +1,129 @@
+"""Suite, Task, Sample, Score: what is asked and how an answer is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+from qbench.benchmarks.chat import Message, ToolChoice, ToolSpec
+from qbench.benchmarks.transcript import Transcript
+
+
+class ReferenceCall(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A tool call of the reference solution."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One seeded instance of a task; self-contained, so that it can be stored and re-scored."""
+
+    id: str
+    """Suite, task, level, number and a digest of the content: equal ids mean equal samples."""
+    suite: str
+    task: str
+    """For example ``calendar``."""
+    level: int
+    """1 (one obvious call) to 5 (many steps, distractors, errors to recover from)."""
+    family: str
+    """Samples made from one template share a family; intervals cluster by it."""
+    prompt: str
+    system: str = ""
+    examples: tuple[Message, ...] = ()
+    """Worked examples shown before the prompt (the same for all samples of a task and level)."""
+    tools: tuple[str, ...] = ()
+    """Names of the offered tools, distractors included."""
+    tool_choice: ToolChoice = "auto"
+    """For the first turn; later turns are ``auto``."""
+    max_calls: int = 0
+    """Most tool calls before the model must answer; 0 means no limit of the sample's own."""
+    world: str = ""
+    """Name of the world behind the tools; empty for none."""
+    start_state: dict[str, Any] = {}
+    end_state: dict[str, Any] | None = None
+    """The state a right solution leaves."""
+    answer: str | None = None
+    """The right final answer; None when only the end state counts."""
+    reference: tuple[ReferenceCall, ...] = ()
+    """A shortest known solution; empty where the right move is to call nothing."""
+
+
+class Score(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The verdict on one attempt."""
+
+    status: Literal["scored", "unscored"]
+    """``unscored`` is a value, not a zero: the check could not decide."""
+    value: float = 0.0
+    """0 to 1."""
+    passed: bool = False
+    reason: str = ""
+    """One sentence: why it failed, empty when it passed."""
+    components: dict[str, float] = {}
+    """Named parts: tool decisions and MCP-RADAR dimensions; a part that has no meaning for
+    this attempt is absent, never zero."""
+    scorer: str = ""
+    """Name and version of the check, for example ``mcp/1``."""
+
+
+class ToolResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a tool answered."""
+
+    text: str
+    is_error: bool = False
+
+
+class ToolBox(Protocol):
+    """The tools of one attempt, backed by that attempt's own world."""
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """The offered tools, in a fixed order."""
+        ...
+
+    async def call(self, name: str, arguments: dict[str, Any]) -> ToolResult:
+        """Run a tool. Raises ToolServerError when the server hangs or dies."""
+        ...
+
+    async def end_state(self) -> dict[str, Any] | None:
+        """Read the world as it is now. Raises ToolServerError."""
+        ...
+
+
+class Environment(Protocol):
+    """The servers of a suite, alive for a whole run and shared by its attempts."""
+
+    def open(self, sample: Sample) -> AbstractAsyncContextManager[ToolBox]:
+        """Lease a fresh world for one attempt."""
+        ...
+
+
+class Suite(Protocol):
+    """A named family of tasks."""
+
+    name: str
+    version: str
+    tasks: tuple[str, ...]
+    levels: tuple[int, ...]
+    description: str
+
+    def samples(
+        self, *, seed: int, tasks: Sequence[str], levels: Sequence[int], limit: int
+    ) -> tuple[Sample, ...]:
+        """Generate ``limit`` samples spread evenly over ``tasks`` and ``levels``.
+
+        The same arguments give the same samples on any machine; a larger limit extends a
+        smaller one.
+        """
+        ...
+
+    def environment(self, *, slots: int) -> AbstractAsyncContextManager[Environment]:
+        """Start what the tools need, for at most ``slots`` attempts at a time."""
+        ...
+
+    def score(self, sample: Sample, transcript: Transcript) -> Score:
+        """Judge an attempt: pure, calls no model and no server."""
+        ...

@@ -1,0 +1,124 @@
+"""The program: verbs in one lazy table, and the one place where errors become words.
+
+stdout is the result, stderr the talk. Exit codes: 0 done, 1 failed, 2 usage, 3 run invalid or
+budget reached, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from qbench import __version__
+from qbench.errors import NotFound, QbenchError
+
+if TYPE_CHECKING:
+    from typer._click.core import Command, Context
+    from typer._click.formatting import HelpFormatter
+
+VERBS: dict[str, dict[str, tuple[str, str]]] = {
+    "Measure": {
+        "run": (
+            "qbench.cli.running:run",
+            "Run a suite over models and formats; ends in a leaderboard",
+        ),
+        "plan": ("qbench.cli.running:plan", "Show what a run would do, cost and be able to detect"),
+        "resume": ("qbench.cli.running:resume", "Run what is missing or errored of a run"),
+        "score": ("qbench.cli.running:score", "Judge the stored transcripts again; calls no model"),
+    },
+    "Read": {
+        "runs": ("qbench.cli.results:runs", "List the runs"),
+        "show": ("qbench.cli.results:show", "Show a run's attempts, or one attempt's transcript"),
+        "watch": ("qbench.cli.running:watch", "Follow a run that another process drives"),
+        "leaderboard": ("qbench.cli.results:leaderboard", "Rank the systems of a run"),
+        "compare": ("qbench.cli.results:compare", "Compare two systems of a run, part by part"),
+        "frontier": ("qbench.cli.results:frontier", "Accuracy against cost: who is undominated"),
+        "export": ("qbench.cli.results:export", "Write a run's attempts as JSON lines or CSV"),
+    },
+    "Know": {
+        "models": ("qbench.cli.catalogue:models", "Models qbench knows by name"),
+        "formats": ("qbench.cli.catalogue:formats", "Number formats and what runs them natively"),
+        "suites": ("qbench.cli.catalogue:suites", "Suites, their tasks and levels"),
+        "prices": ("qbench.cli.catalogue:prices", "Dated prices of machines and API models"),
+        "doctor": (
+            "qbench.cli.machine:doctor",
+            "What works on this machine, and how to mend the rest",
+        ),
+        "db": ("qbench.cli.machine:db", "Upgrade, check or locate the database"),
+    },
+}
+LAZY = {name: entry for verbs in VERBS.values() for name, entry in verbs.items()}
+
+
+class Verbs(TyperGroup):
+    """Commands that are imported when they are called, so that ``--help`` stays quick."""
+
+    def list_commands(self, ctx: Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the verbs in the order of the help page."""
+        return list(LAZY)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:  # noqa: ARG002
+        """Import the verb's module; an unknown verb gets close names."""
+        if cmd_name not in LAZY:
+            raise NotFound.among("command", cmd_name, LAZY)
+        module, _, attribute = LAZY[cmd_name][0].partition(":")
+        command = get_command(getattr(importlib.import_module(module), attribute))
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:  # noqa: ARG002
+        """Write the verbs by section, without importing any."""
+        for section, verbs in VERBS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, about) for name, (_, about) in verbs.items()])
+
+
+app = typer.Typer(
+    cls=Verbs,
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "QBENCH"},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"qbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Example: qbench run --suite mcp --formats fp8,w4a16")
+def qbench(
+    version: Annotated[  # noqa: ARG001 - read by its callback
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Which model, in which number format, gives a correct answer for the least money?
+
+    And how sure are we: every number comes with its interval, every verdict is paired with a
+    baseline on the same samples, and `inconclusive` is the default answer.
+    """
+
+
+def main() -> None:
+    """Run the program; expected failures print two sentences and no traceback."""
+    try:
+        app()
+    except QbenchError as error:
+        sys.stderr.write(f"Error: {error.what}\n")
+        if error.hint:
+            sys.stderr.write(f"Try: {error.hint}\n")
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BrokenPipeError:  # the reader of our stdout left: `qbench show | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None

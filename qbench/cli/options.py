@@ -1,0 +1,186 @@
+"""The options that `qbench run` and `qbench plan` share, and how their texts are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from qbench.benchmarks.chat import Sampling
+from qbench.benchmarks.limits import Limits
+from qbench.errors import ConfigError
+from qbench.service.domain import Controls, Strategy
+from qbench.service.order import Order
+
+Database = Annotated[
+    str,
+    typer.Option("--database", help="SQLite file or database URL [default: your data folder]"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead of a table.")]
+RunRef = Annotated[str, typer.Argument(metavar="RUN", help="Run id, its beginning, or `last`.")]
+
+
+class Wish:
+    """What the options of one command line say."""
+
+    def __init__(self, order: Order, controls: Controls, database: str, **flags: bool) -> None:
+        self.order = order
+        self.controls = controls
+        self.database = database
+        self.fresh = flags.get("fresh", False)
+        self.json = flags.get("json", False)
+
+
+def ordering(act: Callable[[Wish], None], about: str) -> typer.Typer:
+    """Make the command that reads these options and hands them to ``act``."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+    @app.command(help=about)
+    def command(  # noqa: PLR0913 - each parameter is one option of the command line
+        suite: Annotated[
+            str, typer.Option("--suite", "-s", help="A suite, or suite/task; see `qbench suites`.")
+        ] = "mcp",
+        formats: Annotated[
+            str, typer.Option("--formats", "-f", help="Comma-separated; see `qbench formats`.")
+        ] = "",
+        model: Annotated[
+            list[str] | None,
+            typer.Option("--model", "-m", help="Hub id, folder or API name; may be repeated."),
+        ] = None,
+        engine: Annotated[
+            str, typer.Option(help="embedded, vllm, external, api or scripted [default: by model]")
+        ] = "",
+        base_url: Annotated[
+            str, typer.Option(help="Measure the OpenAI-compatible endpoint at this URL.")
+        ] = "",
+        baseline: Annotated[
+            str, typer.Option(help="FORMAT or MODEL@FORMAT [default: the model unquantized]")
+        ] = "",
+        level: Annotated[
+            str, typer.Option(help="Difficulty, like 1 or 2-4 or 1,5 [default: by model]")
+        ] = "",
+        samples: Annotated[
+            int, typer.Option("--samples", "--limit", "-n", help="Samples per system, in all.")
+        ] = 0,
+        epochs: Annotated[int, typer.Option(help="Attempts at each sample.")] = 1,
+        seed: Annotated[int, typer.Option(help="Another seed draws other samples.")] = 0,
+        margin: Annotated[
+            float, typer.Option(help="Pass-rate difference that counts as equivalent.")
+        ] = 0.05,
+        budget: Annotated[
+            str, typer.Option(help="Dollars; the run stops cleanly before it passes them.")
+        ] = "",
+        concurrency: Annotated[
+            int, typer.Option("--concurrency", "-c", min=1, help="Attempts in flight.")
+        ] = 16,
+        temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
+        top_p: Annotated[float, typer.Option(help="Nucleus sampling.")] = 1.0,
+        max_tokens: Annotated[int, typer.Option(help="Most tokens of one reply.")] = 512,
+        turns: Annotated[int, typer.Option(help="Most model calls of one attempt.")] = 12,
+        time_limit: Annotated[float, typer.Option(help="Most seconds of one attempt.")] = 300.0,
+        tool_protocol: Annotated[
+            str, typer.Option(help="native, or text for models without tool calls.")
+        ] = "native",
+        examples: Annotated[
+            bool, typer.Option(help="Show worked examples where a sample has some.")
+        ] = True,
+        option: Annotated[
+            list[str] | None,
+            typer.Option("--option", "-o", help="Engine option key=value; may be repeated."),
+        ] = None,
+        hardware: Annotated[
+            str, typer.Option(help="Machine to price by; see `qbench prices` [default: detected]")
+        ] = "",
+        fresh: Annotated[
+            bool, typer.Option("--fresh", help="Start anew even if this very run exists.")
+        ] = False,
+        database: Database = "",
+        json: Json = False,
+    ) -> None:
+        order = Order(
+            suite=suite,
+            formats=words(formats),
+            models=tuple(model or ()),
+            engine=engine,
+            base_url=base_url,
+            baseline=baseline,
+            levels=levels(level),
+            samples=samples,
+            epochs=epochs,
+            seed=seed,
+            margin=margin,
+            strategy=strategy(tool_protocol, examples=examples),
+            sampling=Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
+            limits=Limits(turns=turns, seconds=time_limit),
+            options=pairs(option or ()),
+        )
+        controls = Controls(budget=dollars(budget), concurrency=concurrency, hardware=hardware)
+        act(Wish(order, controls, database, fresh=fresh, json=json))
+
+    return app
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Split at commas; order is kept, repeats are dropped."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def levels(text: str) -> tuple[int, ...]:
+    """Read ``1``, ``2-4`` or ``1,3-5``. Raises ConfigError."""
+    try:
+        return tuple(level for part in words(text) for level in _range(part))
+    except ValueError:
+        raise ConfigError(
+            f"Cannot read levels from {text!r}.", hint="Write 1, or 2-4, or 1,3-5."
+        ) from None
+
+
+def _range(part: str) -> range:
+    first, _, last = part.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def dollars(text: str) -> Decimal | None:
+    """Read an amount of dollars; empty means no budget. Raises ConfigError."""
+    if not text:
+        return None
+    try:
+        amount = Decimal(text.removeprefix("$"))
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or amount <= 0:
+        raise ConfigError(
+            f"Cannot read a budget from {text!r}.", hint="Write dollars, like --budget 0.50."
+        )
+    return amount
+
+
+def strategy(tool_protocol: str, *, examples: bool) -> Strategy:
+    """Check the tool protocol's name. Raises ConfigError."""
+    try:
+        return msgspec.convert({"tool_protocol": tool_protocol, "examples": examples}, Strategy)
+    except msgspec.ValidationError:
+        raise ConfigError(
+            f"There is no tool protocol named {tool_protocol!r}.", hint="Known: native, text."
+        ) from None
+
+
+def pairs(texts: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` pairs; a value that is JSON is taken as JSON. Raises ConfigError."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise ConfigError(f"Cannot read option {text!r}.", hint="Write --option key=value.")
+        found[key] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text.encode())
+    except msgspec.DecodeError:
+        return text

@@ -1,0 +1,83 @@
+"""Everything that is drawn in a terminal. The only importer of rich.
+
+Numbers stand right-aligned under a header with their unit, intervals follow ``±``, secondary
+facts are dim, and colour is left out where there is no terminal or ``NO_COLOR`` is set.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+out = Console(highlight=False)
+"""The result."""
+talk = Console(stderr=True, highlight=False)
+"""Everything said on the way."""
+
+
+def table(*headers: str, title: str = "", caption: str = "") -> Table:
+    """Make an empty table; a header that ends in ``>`` is right-aligned."""
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        title=title or None,
+        caption=caption or None,
+        title_justify="left",
+        caption_justify="left",
+        pad_edge=False,
+    )
+    for header in headers:
+        right = header.endswith(">")
+        made.add_column(header.rstrip(">"), justify="right" if right else "left", no_wrap=right)
+    return made
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """Write a share as a percentage without its sign: ``23.1``."""
+    return "–" if share is None or math.isnan(share) else f"{100 * share:.{digits}f}"
+
+
+def plus_minus(low: float, high: float, scale: float = 100, digits: int = 1) -> str:
+    """Write half the width of an interval: ``± 4.0``."""
+    return f"± {scale * (high - low) / 2:.{digits}f}"
+
+
+def dollars(amount: Decimal | float | None) -> str:
+    """Write dollars with three significant digits; unknown is ``unpriced``, never zero."""
+    if amount is None or (isinstance(amount, float) and math.isnan(amount)):
+        return "unpriced"
+    value = float(amount)
+    if math.isinf(value):
+        return "∞"
+    if value == 0:
+        return "$0"
+    places = max(2, 2 - math.floor(math.log10(abs(value))))
+    return f"${value:,.{places}f}"
+
+
+def seconds(amount: float | None) -> str:
+    """Write a duration for people: ``850 ms``, ``12.3 s``, ``4 min 05 s``, ``2 h 10 min``."""
+    if amount is None or math.isnan(amount):
+        return "–"
+    if amount < 1:
+        return f"{1000 * amount:.0f} ms"
+    if amount < 100:
+        return f"{amount:.1f} s"
+    minutes, rest = divmod(round(amount), 60)
+    if minutes < 100:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def count(number: float | None) -> str:
+    """Write a whole number with thousands separators."""
+    return "–" if number is None or math.isnan(number) else f"{number:,.0f}"
+
+
+def dim(text: str) -> Text:
+    """Return secondary text."""
+    return Text(text, style="dim")

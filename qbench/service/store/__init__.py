@@ -1,0 +1,51 @@
+"""Every query of qbench, and the append-only ledger: the only caller of SQL."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from qbench.service import database as db
+from qbench.service.store.attempts import Attempts, Recorded
+from qbench.service.store.reading import AttemptView, Reading
+from qbench.service.store.runs import Closed, Runs, RunSummary
+
+__all__ = ["AttemptView", "Closed", "Recorded", "RunSummary", "Store"]
+
+
+class Store(Runs, Attempts, Reading):
+    """One database. Safe to share between threads; every method is one transaction."""
+
+    @classmethod
+    def open(cls, url: str = "", *, upgrade: bool = True) -> Self:
+        """Open, and upgrade the schema unless told not to.
+
+        Args:
+            url: a SQLite file or a database URL; empty: ``QBENCH_DATABASE``, else the user's own
+                file.
+            upgrade: bring an older schema up to date.
+
+        Raises:
+            ConfigError: the URL cannot be read.
+            StoreError: the database cannot be used; says how to mend it.
+
+        """
+        database = db.connect(url)
+        if upgrade:
+            db.upgrade(database)
+        return cls(database)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.database.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,382 @@
+"""Runs, cells, shards and engine sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy import Connection, Row, Table, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from qbench.benchmarks.suite import Sample
+from qbench.errors import NotFound
+from qbench.service.domain import (
+    AttemptStatus,
+    Cell,
+    Controls,
+    Endpoint,
+    EngineSeconds,
+    LedgerLine,
+    Request,
+    Run,
+    RunStatus,
+    Shard,
+)
+from qbench.service.store.ledger import insert_lines, spent_by_basis
+from qbench.service.store.shelf import Shelf
+from qbench.service.tables import (
+    ATTEMPT,
+    CELL,
+    ENDPOINT,
+    PRICE,
+    RUN,
+    SAMPLE,
+    SHARD,
+)
+
+ENDED = (RunStatus.DONE, RunStatus.PARTIAL)
+
+
+class RunSummary(Struct, frozen=True, kw_only=True):
+    """A run in a list."""
+
+    run: Run
+    planned: int
+    counts: dict[str, int]
+    """Current attempts by status, and ``passed``."""
+    dollars: dict[str, Decimal]
+    """By basis, superseded attempts included; a basis without a priced line is absent."""
+
+
+class Closed(Struct, frozen=True, kw_only=True):
+    """What closing a shard closed with it."""
+
+    cell: bool
+    run: bool
+
+
+class Runs(Shelf):
+    """What was asked for, and how far it is."""
+
+    def create_run(
+        self, run: Run, cells: Sequence[Cell], shards: Sequence[Shard], samples: Sequence[Sample]
+    ) -> None:
+        """Write a run and everything it will do, or nothing."""
+        with self.writing() as tx:
+            tx.execute(insert(RUN), [_run_values(run)])
+            _insert_samples(tx, samples)
+            tx.execute(insert(CELL), [msgspec.structs.asdict(cell) for cell in cells])
+            tx.execute(insert(SHARD), [_shard_values(shard) for shard in shards])
+
+    def run(self, ref: str) -> Run:
+        """Find a run by id, by the beginning of one, or the newest as ``last``.
+
+        Raises:
+            NotFound: none or several match.
+
+        """
+        query = select(RUN).order_by(RUN.c.created_at.desc(), RUN.c.id.desc())
+        if ref != "last":
+            query = query.where(RUN.c.id.startswith(ref, autoescape=True))
+        with self.reading() as view:
+            rows = view.execute(query.limit(2)).all()
+            if rows and (len(rows) == 1 or ref == "last" or rows[0].id == ref):
+                return _run(rows[0])
+            known = view.execute(select(RUN.c.id).limit(200)).scalars().all()
+        if not known:
+            raise NotFound("There is no run yet.", hint="Start one: qbench run --suite mcp")
+        raise NotFound.among("run", ref, known)
+
+    def runs(self, limit: int = 20) -> tuple[RunSummary, ...]:
+        """List the newest runs first."""
+        query = select(RUN).order_by(RUN.c.created_at.desc()).limit(limit)
+        with self.reading() as view:
+            found = [_run(row) for row in view.execute(query)]
+            return tuple(self._summary(view, run) for run in found)
+
+    def _summary(self, view: Connection, run: Run) -> RunSummary:
+        counts: dict[str, int] = {}
+        for by_status in _counts(view, run.id).values():
+            for status, number in by_status.items():
+                counts[status] = counts.get(status, 0) + number
+        planned = sum(_planned(view, run.id).values())
+        return RunSummary(
+            run=run, planned=planned, counts=counts, dollars=spent_by_basis(view, run.id)
+        )
+
+    def resumable(self, request_id: str) -> Run | None:
+        """Return the newest run of this very request, whatever its status."""
+        query = select(RUN).where(RUN.c.request_id == request_id).order_by(RUN.c.created_at.desc())
+        with self.reading() as view:
+            row = view.execute(query.limit(1)).first()
+        return _run(row) if row else None
+
+    def set_status(self, run_id: str, status: RunStatus, at: datetime) -> None:
+        """Write where the run stands; ``at`` becomes its end when it has one."""
+        values = {"status": status.value, "finished_at": at if status in ENDED else None}
+        with self.writing() as tx:
+            tx.execute(update(RUN).where(RUN.c.id == run_id).values(values))
+
+    def set_controls(self, run_id: str, controls: Controls) -> None:
+        """Write how the run is driven from now on."""
+        body = msgspec.json.encode(controls)
+        with self.writing() as tx:
+            tx.execute(update(RUN).where(RUN.c.id == run_id).values(controls=body))
+
+    def samples_of(self, run_id: str) -> dict[str, Sample]:
+        """Return the samples that a run asks."""
+        wanted = {i for shard in self.shards(run_id) for i in shard.sample_ids}
+        return self.samples(wanted)
+
+    def samples(self, ids: Collection[str]) -> dict[str, Sample]:
+        """Return samples by id; unknown ids are absent."""
+        wanted, found = sorted(ids), {}
+        with self.reading() as view:
+            for start in range(0, len(wanted), 500):
+                part = wanted[start : start + 500]
+                query = select(SAMPLE.c.body).where(SAMPLE.c.id.in_(part))
+                for body in view.execute(query).scalars():
+                    sample = msgspec.json.decode(body, type=Sample)
+                    found[sample.id] = sample
+        return found
+
+    def cells(self, run_id: str) -> tuple[Cell, ...]:
+        """Return a run's cells."""
+        query = select(CELL).where(CELL.c.run_id == run_id).order_by(CELL.c.id)
+        with self.reading() as view:
+            return tuple(Cell(**row._mapping) for row in view.execute(query))
+
+    def shards(self, run_id: str, *, open_only: bool = False) -> tuple[Shard, ...]:
+        """Return a run's shards in the order of the plan."""
+        query = select(SHARD).where(SHARD.c.run_id == run_id).order_by(SHARD.c.id)
+        if open_only:
+            query = query.where(SHARD.c.closed.is_(False))
+        with self.reading() as view:
+            return tuple(_shard(row) for row in view.execute(query))
+
+    def missing(self, shard: Shard) -> tuple[tuple[str, int], ...]:
+        """Return (sample id, epoch) without a current scored or unscored attempt."""
+        with self.reading() as view:
+            return _missing(view, shard)
+
+    def reopen(self, run_id: str) -> int:
+        """Open the shards in which something is missing, close the others; count the open ones.
+
+        Called when no one works on the run: it mends what a killed process left half-written.
+        """
+        shards = self.shards(run_id)
+        with self.writing() as tx:
+            opened = {shard.id for shard in shards if _missing(tx, shard)}
+            for shard in shards:
+                tx.execute(
+                    update(SHARD)
+                    .where(SHARD.c.id == shard.id)
+                    .values(closed=shard.id not in opened)
+                )
+            for cell_id in {shard.cell_id for shard in shards}:
+                pending = sum(s.id in opened for s in shards if s.cell_id == cell_id)
+                tx.execute(update(CELL).where(CELL.c.id == cell_id).values(pending=pending))
+        return len(opened)
+
+    def close_shard(self, shard_id: str) -> Closed:
+        """Close a shard; the last of a cell closes the cell, the last cell the run.
+
+        Closing twice counts once. Exactly one caller learns that it closed a cell or the run.
+        """
+        with self.writing() as tx:
+            closing = (
+                update(SHARD)
+                .where(SHARD.c.id == shard_id, SHARD.c.closed.is_(False))
+                .values(closed=True)
+                .returning(SHARD.c.cell_id, SHARD.c.run_id)
+            )
+            row = tx.execute(closing).first()
+            if row is None:
+                return Closed(cell=False, run=False)
+            counting = (
+                update(CELL)
+                .where(CELL.c.id == row.cell_id)
+                .values(pending=CELL.c.pending - 1)
+                .returning(CELL.c.pending)
+            )
+            cell = tx.execute(counting).scalar_one() == 0
+            left = select(func.sum(CELL.c.pending)).where(CELL.c.run_id == row.run_id)
+            return Closed(cell=cell, run=cell and tx.execute(left).scalar_one() == 0)
+
+    def counts(self, run_id: str) -> dict[str, dict[str, int]]:
+        """Count current attempts by system and status, and those ``passed``."""
+        with self.reading() as view:
+            return _counts(view, run_id)
+
+    def planned(self, run_id: str) -> dict[str, int]:
+        """Count the attempts each system is to make."""
+        with self.reading() as view:
+            return _planned(view, run_id)
+
+    def open_endpoint(self, endpoint: Endpoint) -> None:
+        """Write down that an engine is up."""
+        with self.writing() as tx:
+            tx.execute(insert(ENDPOINT), [_endpoint_values(endpoint)])
+
+    def touch_endpoint(self, endpoint_id: str, seconds: EngineSeconds, at: datetime) -> None:
+        """Write a sign of life, with how the engine spent its time so far."""
+        values = {"seconds": msgspec.json.encode(seconds), "touched_at": at}
+        with self.writing() as tx:
+            tx.execute(update(ENDPOINT).where(ENDPOINT.c.id == endpoint_id).values(values))
+
+    def close_endpoint(
+        self, endpoint_id: str, seconds: EngineSeconds, at: datetime, lines: Sequence[LedgerLine]
+    ) -> None:
+        """End an engine session and book its bill, both or neither. A second call does nothing."""
+        values = {"seconds": msgspec.json.encode(seconds), "touched_at": at, "stopped_at": at}
+        closing = (
+            update(ENDPOINT)
+            .where(ENDPOINT.c.id == endpoint_id, ENDPOINT.c.stopped_at.is_(None))
+            .values(values)
+        )
+        with self.writing() as tx:
+            if tx.execute(closing).rowcount:
+                insert_lines(tx, lines)
+
+    def endpoints(self, run_id: str) -> tuple[Endpoint, ...]:
+        """Return a run's engine sessions, oldest first."""
+        return self._endpoints(run_id, orphaned=False)
+
+    def orphaned_endpoints(self, run_id: str) -> tuple[Endpoint, ...]:
+        """Return sessions that nobody ended; ``stopped_at`` is their last sign of life."""
+        return self._endpoints(run_id, orphaned=True)
+
+    def _endpoints(self, run_id: str, *, orphaned: bool) -> tuple[Endpoint, ...]:
+        query = select(ENDPOINT).where(ENDPOINT.c.run_id == run_id)
+        if orphaned:
+            query = query.where(ENDPOINT.c.stopped_at.is_(None))
+        with self.reading() as view:
+            rows = view.execute(query.order_by(ENDPOINT.c.id)).all()
+        return tuple(_endpoint(row, orphaned=orphaned) for row in rows)
+
+    def save_prices(self, prices: dict[str, Struct]) -> None:
+        """Keep the dated prices that ledger lines point at, by id; known ones are left alone."""
+        rows = [
+            {"id": key, "kind": type(price).__name__, "body": msgspec.json.encode(price)}
+            for key, price in prices.items()
+        ]
+        if rows:
+            with self.writing() as tx:
+                tx.execute(_insert_new(tx, PRICE), rows)
+
+
+def _insert_new(tx: Connection, table: Table) -> Any:
+    """Build an INSERT that leaves existing keys alone."""
+    make = pg_insert if tx.dialect.name == "postgresql" else sqlite_insert
+    return make(table).on_conflict_do_nothing()
+
+
+def _insert_samples(tx: Connection, samples: Sequence[Sample]) -> None:
+    rows = [
+        {
+            "id": sample.id,
+            "suite": sample.suite,
+            "task": sample.task,
+            "level": sample.level,
+            "family": sample.family,
+            "body": msgspec.json.encode(sample),
+        }
+        for sample in samples
+    ]
+    tx.execute(_insert_new(tx, SAMPLE), rows)
+
+
+def _missing(view: Connection, shard: Shard) -> tuple[tuple[str, int], ...]:
+    there = select(ATTEMPT.c.sample_id, ATTEMPT.c.epoch).where(
+        ATTEMPT.c.run_id == shard.run_id,
+        ATTEMPT.c.system_id == shard.system_id,
+        ATTEMPT.c.superseded_by.is_(None),
+        ATTEMPT.c.status != AttemptStatus.ERRORED.value,
+        ATTEMPT.c.sample_id.in_(shard.sample_ids),
+    )
+    done = {tuple(row) for row in view.execute(there)}
+    wanted = ((i, epoch) for i in shard.sample_ids for epoch in range(shard.epochs))
+    return tuple(pair for pair in wanted if pair not in done)
+
+
+def _counts(view: Connection, run_id: str) -> dict[str, dict[str, int]]:
+    query = (
+        select(ATTEMPT.c.system_id, ATTEMPT.c.status, ATTEMPT.c.passed, func.count())
+        .where(ATTEMPT.c.run_id == run_id, ATTEMPT.c.superseded_by.is_(None))
+        .group_by(ATTEMPT.c.system_id, ATTEMPT.c.status, ATTEMPT.c.passed)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for system_id, status, passed, number in view.execute(query):
+        counts = found.setdefault(system_id, {})
+        counts[status] = counts.get(status, 0) + number
+        counts["passed"] = counts.get("passed", 0) + (number if passed else 0)
+    return found
+
+
+def _planned(view: Connection, run_id: str) -> dict[str, int]:
+    query = select(SHARD).where(SHARD.c.run_id == run_id)
+    planned: dict[str, int] = {}
+    for row in view.execute(query):
+        shard = _shard(row)
+        size = len(shard.sample_ids) * shard.epochs
+        planned[shard.system_id] = planned.get(shard.system_id, 0) + size
+    return planned
+
+
+def _run_values(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "request_id": run.request.id,
+        "status": run.status.value,
+        "created_at": run.created_at,
+        "finished_at": run.finished_at,
+        "version": run.version,
+        "request": msgspec.json.encode(run.request),
+        "controls": msgspec.json.encode(run.controls),
+    }
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(
+        id=row.id,
+        request=msgspec.json.decode(row.request, type=Request),
+        controls=msgspec.json.decode(row.controls, type=Controls),
+        status=RunStatus(row.status),
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+        version=row.version,
+    )
+
+
+def _shard_values(shard: Shard) -> dict[str, Any]:
+    return msgspec.structs.asdict(shard) | {"sample_ids": msgspec.json.encode(shard.sample_ids)}
+
+
+def _shard(row: Row[Any]) -> Shard:
+    ids = msgspec.json.decode(row.sample_ids, type=tuple[str, ...])
+    return Shard(**(dict(row._mapping) | {"sample_ids": ids}))
+
+
+def _endpoint_values(endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "id": endpoint.id,
+        "run_id": endpoint.run_id,
+        "touched_at": endpoint.started_at,
+        "stopped_at": None,
+        "seconds": msgspec.json.encode(endpoint.seconds),
+        "body": msgspec.json.encode(endpoint),
+    }
+
+
+def _endpoint(row: Row[Any], *, orphaned: bool) -> Endpoint:
+    return replace(
+        msgspec.json.decode(row.body, type=Endpoint),
+        seconds=msgspec.json.decode(row.seconds, type=EngineSeconds),
+        stopped_at=row.touched_at if orphaned else row.stopped_at,
+    )

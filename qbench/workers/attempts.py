@@ -1,0 +1,107 @@
+"""One attempt: tools, agent, verdict, cost. A fault of model or engine is a value, not a raise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from qbench.benchmarks.agent import AgentOptions, AttemptFailed, Price, run_attempt
+from qbench.benchmarks.chat import Chat
+from qbench.benchmarks.suite import Environment, Sample, Suite
+from qbench.benchmarks.transcript import Transcript
+from qbench.errors import EngineError, ToolServerError
+from qbench.service.domain import (
+    Attempt,
+    AttemptStatus,
+    Fault,
+    LedgerLine,
+    Run,
+    Shard,
+    System,
+    new_id,
+)
+from qbench.service.store import Recorded
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What the attempts of one served system share."""
+
+    run: Run
+    system: System
+    suite: Suite
+    environment: Environment
+    chat: Chat
+    endpoint_id: str
+    turn_price: Price | None = None
+    """Prices one model call while the attempt runs; None for local engines."""
+    lines: Callable[[Attempt], list[LedgerLine]] = lambda _: []
+    """Ledger lines that are known as soon as an attempt ends: those of API calls."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One attempt to be made."""
+
+    shard: Shard
+    sample: Sample
+    epoch: int
+
+
+async def attempt(job: Job, bench: Bench) -> Recorded:
+    """Make one attempt and judge it. A cancelled attempt never happened."""
+    started = datetime.now(UTC)
+    fault: Fault | None = None
+    try:
+        transcript = await _play(job.sample, bench)
+    except AttemptFailed as failed:
+        transcript, fault = failed.transcript, _fault(failed.cause)
+    except (EngineError, ToolServerError) as error:
+        transcript, fault = Transcript(messages=(), turns=()), _fault(error)
+    made = _judged(job, bench, started, transcript, fault)
+    return Recorded(attempt=made, lines=tuple(bench.lines(made)))
+
+
+async def _play(sample: Sample, bench: Bench) -> Transcript:
+    async with bench.environment.open(sample) as tools:
+        return await run_attempt(
+            sample, bench.chat, tools, options_of(bench), price=bench.turn_price
+        )
+
+
+def options_of(bench: Bench) -> AgentOptions:
+    """Return how attempts are made on ``bench``."""
+    strategy = bench.system.strategy
+    return AgentOptions(
+        limits=bench.run.request.limits,
+        sampling=bench.system.sampling,
+        tool_protocol=strategy.tool_protocol,
+        examples=strategy.examples,
+    )
+
+
+def _fault(error: EngineError | ToolServerError) -> Fault:
+    return Fault(kind=type(error).__name__, message=error.what)
+
+
+def _judged(
+    job: Job, bench: Bench, started: datetime, transcript: Transcript, fault: Fault | None
+) -> Attempt:
+    score = None if fault else bench.suite.score(job.sample, transcript)
+    status = AttemptStatus(score.status) if score else AttemptStatus.ERRORED
+    return Attempt(
+        id=new_id(),
+        run_id=bench.run.id,
+        system_id=bench.system.id,
+        sample_id=job.sample.id,
+        epoch=job.epoch,
+        cell_id=job.shard.cell_id,
+        endpoint_id=bench.endpoint_id,
+        status=status,
+        started_at=started,
+        ended_at=datetime.now(UTC),
+        transcript=transcript,
+        score=score,
+        fault=fault,
+    )

@@ -1,0 +1,69 @@
+"""Budget: stop before it is passed, counting what is in flight."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from decimal import Decimal
+
+NOTHING = Decimal(0)
+
+
+class Budget:
+    """Dollars of one run: settled, running by the second, and reserved for attempts in flight.
+
+    API attempts reserve what they may cost and settle what they did; a local engine is a meter
+    that runs from its start. An attempt is admitted only if all of it together stays within the
+    limit, so that stopping admissions is enough to stay below it.
+    """
+
+    def __init__(
+        self,
+        limit: Decimal | None,
+        *,
+        settled: Decimal = NOTHING,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.limit = limit
+        self.reached = False
+        """Whether an admission was refused."""
+        self._settled = settled
+        self._reserved = NOTHING
+        self._rate = NOTHING
+        self._metered_since = 0.0
+        self._longest = 0.0
+        self._clock = clock
+
+    @property
+    def spent(self) -> Decimal:
+        """Dollars so far: settled costs and the running meter."""
+        return self._settled + self._metered()
+
+    def start_meter(self, dollars_per_second: Decimal) -> None:
+        """A local engine starts; its load time is paid too."""
+        self._rate, self._metered_since = dollars_per_second, self._clock()
+
+    def stop_meter(self) -> None:
+        """The engine stopped: what the meter shows is settled."""
+        self._settled += self._metered()
+        self._rate = NOTHING
+
+    def admit(self, reserve: Decimal = NOTHING) -> bool:
+        """Reserve for one more attempt, or refuse it; a refusal is final for the run."""
+        tail = self._rate * Decimal(self._longest)
+        if self.limit is not None and self.spent + self._reserved + reserve + tail > self.limit:
+            self.reached = True
+        if not self.reached:
+            self._reserved += reserve
+        return not self.reached
+
+    def settle(self, reserve: Decimal, cost: Decimal, seconds: float) -> None:
+        """An admitted attempt ended: its reserve becomes what it cost."""
+        self._reserved -= reserve
+        self._settled += cost
+        self._longest = max(self._longest, seconds)
+
+    def _metered(self) -> Decimal:
+        if not self._rate:
+            return NOTHING
+        return self._rate * Decimal(self._clock() - self._metered_since)

@@ -1,0 +1,191 @@
+"""The fake that ships: plays back replies and faults in-process, for tests and harness speed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+import msgspec
+from msgspec import Struct
+
+from qbench import __version__
+from qbench.benchmarks.chat import ChatRequest, Timing, TokenUsage, Turn
+from qbench.errors import (
+    ConfigError,
+    EngineReplyInvalid,
+    EngineTimeout,
+    EngineUnavailable,
+    QbenchError,
+)
+from qbench.service.domain import Endpoint, EngineSeconds, System, new_id
+from qbench.workers.engines import Say
+from qbench.workers.engines.behaviours import (
+    Asked,
+    Behaviour,
+    Fault,
+    ScriptedTurn,
+    behaviour,
+    completion_tokens,
+    faulty,
+    prompt_tokens,
+    seeded,
+)
+from qbench.workers.engines.inflight import InFlight
+from qbench.workers.limiter import FixedLimit, Gate
+
+_AGAIN = "This fault is scripted; resume the run to see it tried again."
+FAULT_ERRORS: dict[Fault, type[EngineUnavailable | EngineTimeout | EngineReplyInvalid]] = {
+    "rate_limit": EngineUnavailable,
+    "http_500": EngineUnavailable,
+    "disconnect": EngineUnavailable,
+    "bad_key": EngineUnavailable,
+    "timeout": EngineTimeout,
+    "malformed": EngineReplyInvalid,
+    "flood": EngineReplyInvalid,
+}
+"""What each fault is once retries are used up. ``hang`` never gets that far."""
+
+
+class ScriptedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``System.options`` of this engine."""
+
+    script: Any = "sum"
+    accuracy: float | dict[str, float] = 0.8
+    """Of ``sum``; by format where it is a mapping, ``*`` for all others."""
+    seed: int = 0
+    faults: dict[str, float] = {}
+    """Rate of each fault, per call."""
+    ttft_s: float = 0.0
+    itl_s: float = 0.0
+
+    @classmethod
+    def of(cls, system: System) -> ScriptedOptions:
+        """Read a system's options. Raises ConfigError."""
+        try:
+            return msgspec.convert(system.options, cls)
+        except msgspec.ValidationError as error:
+            raise ConfigError(
+                f"The options of the scripted engine are wrong: {error}.",
+                hint=f"It knows {', '.join(cls.__struct_fields__)}.",
+            ) from error
+
+    def behaviour(self, format_name: str) -> Behaviour:
+        """Return what answers. Raises ConfigError, NotFound."""
+        accuracy = self.accuracy
+        if isinstance(accuracy, dict):
+            accuracy = accuracy.get(format_name, accuracy.get("*", 0.8))
+        inner = behaviour(self.script, accuracy=accuracy, seed=self.seed)
+        return faulty(inner, self.faults, seeded(self.seed))
+
+
+class ScriptedChat:
+    """Answers in-process from a behaviour; nothing is awaited but the latencies asked for."""
+
+    def __init__(
+        self, behaviour: Behaviour, *, ttft_s: float = 0.0, itl_s: float = 0.0, concurrency: int = 0
+    ) -> None:
+        self.in_flight = InFlight()
+        self._behaviour = behaviour
+        self._ttft_s = ttft_s
+        self._itl_s = itl_s
+        self._gate = Gate(FixedLimit(concurrency or 1_000_000))
+
+    async def reply(self, request: ChatRequest) -> Turn:
+        """Answer as scripted; faults raise what they would be after all retries."""
+        await self._gate.enter()
+        self.in_flight.enter()
+        try:
+            started_at, sent = datetime.now(UTC), time.perf_counter()
+            asked = Asked.of(request)
+            turn = self._behaviour(asked)
+            if turn.fault is not None:
+                await _fail(turn.fault)
+            usage = TokenUsage(
+                prompt_tokens=prompt_tokens(turn, asked), completion_tokens=completion_tokens(turn)
+            )
+            await asyncio.sleep(self._ttft_s + self._itl_s * (usage.completion_tokens - 1))
+            timing = self._timing(started_at, time.perf_counter() - sent)
+            self.in_flight.note(timing)
+            return _turn(turn, usage, timing)
+        finally:
+            self.in_flight.leave()
+            self._gate.leave()
+
+    def _timing(self, started_at: datetime, took_s: float) -> Timing:
+        return Timing(started_at=started_at, e2el_s=took_s, ttft_s=min(took_s, self._ttft_s))
+
+
+def _turn(turn: ScriptedTurn, usage: TokenUsage, timing: Timing) -> Turn:
+    return Turn(
+        message=turn.message,
+        finish_reason=turn.finish_reason,
+        timing=timing,
+        usage=usage,
+        raw_usage={
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+        },
+        served_model="scripted",
+    )
+
+
+async def _fail(fault: Fault) -> NoReturn:
+    if fault == "hang":
+        await asyncio.get_running_loop().create_future()
+    raise FAULT_ERRORS[fault](f"The scripted engine failed as told: {fault}.", hint=_AGAIN)
+
+
+class ScriptedServing:
+    """A scripted engine that is up."""
+
+    def __init__(self, endpoint: Endpoint, chat: ScriptedChat) -> None:
+        self.endpoint = endpoint
+        self.chat = chat
+
+    async def seconds(self) -> EngineSeconds:
+        """Return busy and idle time."""
+        return self.chat.in_flight.seconds()
+
+
+class ScriptedEngine:
+    """Serves a behaviour under any model and format name. Its endpoint has no hardware."""
+
+    def refuse(self, system: System) -> str:
+        """Say what is wrong with the options."""
+        try:
+            ScriptedOptions.of(system).behaviour(system.format)
+        except QbenchError as error:
+            return str(error)
+        return ""
+
+    @asynccontextmanager
+    async def serve(
+        self, system: System, *, concurrency: int, say: Say
+    ) -> AsyncIterator[ScriptedServing]:
+        """Yield the engine; there is nothing to start."""
+        options = ScriptedOptions.of(system)
+        chat = ScriptedChat(
+            options.behaviour(system.format),
+            ttft_s=options.ttft_s,
+            itl_s=options.itl_s,
+            concurrency=concurrency,
+        )
+        say(f"scripted engine: {options.script if isinstance(options.script, str) else 'script'}")
+        yield ScriptedServing(_endpoint(system), chat)
+
+
+def _endpoint(system: System) -> Endpoint:
+    return Endpoint(
+        id=new_id(),
+        run_id="",
+        engine_key=system.engine_key,
+        base_url="",
+        served_name=system.model,
+        started_at=datetime.now(UTC),
+        format_requested=system.format,
+        engine_version=f"qbench {__version__} scripted",
+    )

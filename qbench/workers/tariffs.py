@@ -1,0 +1,96 @@
+"""Which price a system's work is billed at, known before it starts as far as possible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from qbench.benchmarks.chat import Turn
+from qbench.benchmarks.limits import Limits
+from qbench.errors import EngineReplyInvalid
+from qbench.service.apiprices import installed_litellm, price_lookup, price_missing
+from qbench.service.attribution import PriceAt, api_lines
+from qbench.service.domain import Attempt, Controls, Endpoint, LedgerLine, Request, System
+from qbench.service.money import MachinePrice, Spending, token_cost
+from qbench.service.pricebook import PriceBook
+from qbench.workers.hardware import this_machine
+
+LOCAL_ENGINES = frozenset({"embedded", "vllm"})
+"""Engines that run on this very machine, so that its price is known before they start."""
+
+NOTHING = Decimal(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tariff:
+    """How work is paid: by token (``token``), by machine second (``machine``), or unpriced."""
+
+    token: PriceAt | None = None
+    machine: MachinePrice | None = None
+
+    @property
+    def per_second(self) -> Decimal:
+        """Dollars per wall second of a local engine; zero where none is priced."""
+        return Spending.of_machine(self.machine).per_second if self.machine else NOTHING
+
+    def worst(self, limits: Limits) -> Decimal:
+        """Return the most that one attempt may cost on an API; zero where none is priced."""
+        price = self.token(datetime.now(UTC)) if self.token else None
+        return Spending.of_api(limits, price).per_attempt if price else NOTHING
+
+    def turn_dollars(self, turn: Turn) -> Decimal | None:
+        """Price one model call; None when usage or price is unknown."""
+        price = self.token(turn.timing.started_at) if self.token else None
+        if price is None or turn.usage is None:
+            return None
+        try:
+            return token_cost(turn.usage, price)
+        except EngineReplyInvalid:  # contradicting counters are as good as none
+            return None
+
+    def attempt_lines(self, attempt: Attempt) -> list[LedgerLine]:
+        """Return the ledger lines known when an attempt ends: those of API calls."""
+        return api_lines(attempt, self.token) if self.token else []
+
+
+def tariff_of(system: System, endpoint: Endpoint, controls: Controls, book: PriceBook) -> Tariff:
+    """Find the tariff of a system from what really serves it."""
+    return _tariff(system, controls.hardware or endpoint.hardware, endpoint.devices, book)
+
+
+def planned_tariff(system: System, controls: Controls, book: PriceBook) -> Tariff:
+    """Find the tariff before the engine is up: local engines run on this machine."""
+    return _tariff(system, controls.hardware or expected_hardware(system), 1, book)
+
+
+def expected_hardware(system: System) -> str:
+    """Return what a local engine will report, or an empty string for a remote one."""
+    on_gpu = system.options.get("device", "") != "cpu"
+    return this_machine(gpu=on_gpu).name if system.engine in LOCAL_ENGINES else ""
+
+
+def _tariff(system: System, hardware: str, devices: int, book: PriceBook) -> Tariff:
+    if system.engine == "api":
+        return Tariff(token=price_lookup(system.model, book, installed_litellm()))
+    if not hardware:
+        return Tariff()
+    return Tariff(machine=book.machine_price(hardware, datetime.now(UTC), devices=devices))
+
+
+def check_budget(request: Request, controls: Controls, book: PriceBook) -> None:
+    """Refuse a budget that could not be watched.
+
+    Raises:
+        PriceMissing: a system has no price, so that its spending would be unknown.
+
+    """
+    if controls.budget is None:
+        return
+    for system in request.systems:
+        tariff = planned_tariff(system, controls, book)
+        if system.engine == "api" and not tariff.worst(request.limits):
+            raise price_missing(system.model, book)
+        if system.engine != "api" and tariff.machine is None:
+            hardware = controls.hardware or expected_hardware(system) or f"{system.engine} engine"
+            raise book.machine_missing(hardware)
