@@ -1,0 +1,125 @@
+"""Report: what a run found, as values. Terminal, JSON, REST and pages all show these.
+
+Made from ``Outcomes`` by ``qbench.benchmarks.analysis``; nothing here calls a model or draws.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from qbench.service.domain import Basis, ComputePath
+
+SCHEMA = 1
+"""Version of the JSON form; a field may be added without raising it."""
+
+
+class Estimate(Struct, frozen=True, kw_only=True):
+    """A number with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    """``inf`` where the data do not bound it (a cost-of-pass with no pass in some resample)."""
+
+
+VerdictKind = Literal["baseline", "equivalent", "worse", "better", "inconclusive", "invalid"]
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """A system against the baseline, on the samples both were scored on."""
+
+    kind: VerdictKind
+    difference: Estimate | None = None
+    """Pass rate minus the baseline's; None for the baseline itself."""
+    p: float | None = None
+    """Exact McNemar (one epoch) or task-clustered bootstrap, Holm-adjusted over the formats."""
+    samples: int = 0
+    """Paired samples."""
+    needed: int | None = None
+    """Samples that would settle an inconclusive verdict at 80 % power; None when not."""
+
+
+class Validity(Struct, frozen=True, kw_only=True):
+    """What stands behind a row. Printed under every headline."""
+
+    planned: int
+    scored: int
+    errored: int
+    """Excluded: infrastructure failed."""
+    unscored: int
+    truncated: int
+    parse_failures: int
+    """Attempts with a tool call that could not be read."""
+    unpriced: int
+    """Attempts whose cost is unknown."""
+    cached_share: float | None
+    """Prompt tokens that a cache served, of all; None when no usage was reported."""
+    retries: int
+    invalid: str = ""
+    """Why the row is INVALID and keeps out of the ranking; empty when it is not."""
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """One system of a leaderboard."""
+
+    system_id: str
+    label: str
+    model: str
+    format: str
+    effective: str
+    """What was really served, for example ``w4a16 group 64``."""
+    path: ComputePath
+    engine: str
+    hardware: str
+    passed: int
+    pass_rate: Estimate | None
+    """None when nothing was scored."""
+    interval: str
+    """``wilson`` or ``cluster-robust``: how the pass rate's interval was made."""
+    verdict: Verdict
+    prompt_tokens: float | None
+    """Mean per attempt."""
+    completion_tokens: float | None
+    seconds: float | None
+    """Median wall seconds of an attempt."""
+    cost: Estimate | None
+    """Mean dollars per attempt; None when unpriced."""
+    cost_of_pass: Estimate | None
+    """Ratio of means: dollars per attempt / pass rate. ``inf`` without a pass."""
+    cost_of_pass_per_problem: float | None
+    """Median over samples of cost / pass rate (Cost-of-Pass, arXiv 2504.13359, Eq. 2)."""
+    solved_share: float | None
+    """Share of samples passed at least once: those with a finite cost-of-pass of their own."""
+    on_frontier: float | None
+    """Probability of being undominated in (pass rate, cost) over bootstrap resamples."""
+    validity: Validity
+    components: dict[str, float]
+    """Means of the score components over the attempts that have them."""
+
+
+class Leaderboard(Struct, frozen=True, kw_only=True):
+    """The ranking of one run, best pass rate first, INVALID rows last."""
+
+    run_id: str
+    status: str
+    suite: str
+    tasks: tuple[str, ...]
+    levels: tuple[int, ...]
+    samples: int
+    epochs: int
+    seed: int
+    margin: float
+    basis: Basis
+    """Of local systems; API systems are always ``api``."""
+    paid: float | None
+    """Dollars of the whole run on what was really paid; None when something was unpriced."""
+    made_at: datetime
+    rows: tuple[Row, ...]
+    finding: str
+    """One sentence with its interval."""
+    notes: tuple[str, ...]
+    """What a reader must know: emulated formats, checkpoints, unpriced rows, unfinished runs."""
+    schema: int = SCHEMA
