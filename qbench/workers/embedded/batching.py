@@ -1,0 +1,277 @@
+"""Continuous batching: sequences join and leave between steps, prompts that begin alike are reused.
+
+One thread owns the model. A step takes the next tokens of every running sequence: one for a
+sequence that is being generated, more where a grammar left no choice, and a chunk of a prompt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from qbench.service.domain import EngineSeconds
+from qbench.workers.embedded.cache import Piece, Slots, Step
+from qbench.workers.embedded.grammar import Guide
+from qbench.workers.embedded.sampling import Sampler
+
+CHUNK = 512
+"""Most prompt tokens in one step: longer prompts are computed piecewise, others go on between."""
+
+WORTHWHILE = 64
+"""Tokens whose computation is worth waiting for, or worth keeping."""
+
+Told = Callable[[Sequence[int], str], None]
+"""Takes new tokens and the finish reason, empty while there is none; in the model's thread."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Generation:
+    """One request while it is generated."""
+
+    tokens: list[int]
+    """Prompt, then what was generated."""
+    sampler: Sampler
+    told: Told
+    max_tokens: int
+    ends: frozenset[int]
+    guide: Guide | None = None
+    prompt: int = 0
+    """Prompt tokens."""
+    slot: int = -1
+    computed: int = 0
+    """Tokens whose keys are in the slot."""
+    cached: int = 0
+    """Prompt tokens that were there already."""
+    cancelled: bool = False
+    finish: str = ""
+
+    def __post_init__(self) -> None:
+        self.prompt = len(self.tokens)
+
+    @property
+    def generated(self) -> int:
+        """Tokens generated so far."""
+        return len(self.tokens) - self.prompt
+
+
+@dataclass(kw_only=True)
+class Meter:
+    """Where the model's time went."""
+
+    prefill: float = 0.0
+    decode: float = 0.0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    generated_tokens: int = 0
+    steps: int = 0
+    since: float = field(default_factory=time.perf_counter)
+
+    def seconds(self, load: float) -> EngineSeconds:
+        """Return load, busy and idle seconds; a mixed step is split by its tokens."""
+        busy = self.prefill + self.decode
+        idle = max(0.0, time.perf_counter() - self.since - busy)
+        return EngineSeconds(
+            load=load, busy=busy, idle=idle, prefill=self.prefill, decode=self.decode
+        )
+
+
+class Batcher:
+    """Runs sequences on a model until closed."""
+
+    def __init__(self, model: nn.Module, slots: Slots, *, concurrency: int) -> None:
+        self.meter = Meter()
+        self._model = model
+        self._slots = slots
+        self._kept: list[list[int]] = [[] for _ in range(slots.keys.shape[1])]
+        self._used = [0.0] * len(self._kept)
+        self._concurrency = concurrency
+        self._running: list[Generation] = []
+        self._waiting: list[Generation] = []
+        self._arrivals: queue.SimpleQueue[Generation | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._open = True
+
+    def start(self) -> None:
+        """Start the model's thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End after the current step."""
+        self._open = False
+        self._arrivals.put(None)
+        self._thread.join()
+
+    def submit(self, sequence: Generation) -> None:
+        """Queue a sequence; what becomes of it goes to ``sequence.told``."""
+        self._arrivals.put(sequence)
+
+    @property
+    def length(self) -> int:
+        """Longest context, in tokens."""
+        return self._slots.length
+
+    @property
+    def running(self) -> int:
+        """Sequences in the batch."""
+        return len(self._running)
+
+    def _work(self) -> None:
+        with torch.inference_mode():
+            while self._open:
+                self._admit()
+                if self._running:
+                    self._step()
+
+    def _admit(self) -> None:
+        """Seat who waits while there is room; sleep when there is nothing to do."""
+        self._receive()
+        for sequence in list(self._waiting):
+            if len(self._running) >= self._concurrency:
+                return
+            if not sequence.cancelled and self._soon_known(sequence):
+                continue
+            self._waiting.remove(sequence)
+            if not sequence.cancelled:
+                self._seat(sequence)
+
+    def _receive(self) -> None:
+        idle = not (self._running or self._waiting)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                arrived = self._arrivals.get(block=idle)
+                idle = False
+                if arrived is None:
+                    return
+                self._waiting.append(arrived)
+
+    def _soon_known(self, sequence: Generation) -> bool:
+        """Whether a running sequence is about to compute a beginning that this one shares."""
+        known = max(_alike(kept, sequence.tokens) for kept in self._kept)
+        coming = [s for s in self._running if s.computed < s.prompt]
+        return any(_alike(s.tokens, sequence.tokens) > known + WORTHWHILE for s in coming)
+
+    def _seat(self, sequence: Generation) -> None:
+        """Give it the free slot that remembers most of its prompt; copy from a better busy one."""
+        busy = {running.slot for running in self._running}
+        free = [slot for slot in range(len(self._kept)) if slot not in busy]
+        limit = len(sequence.tokens) - 1  # the last token is computed in any case, for its logits
+        shared = [min(_alike(kept, sequence.tokens), limit) for kept in self._kept]
+        best = max(range(len(shared)), key=lambda slot: (shared[slot], slot in free))
+        slot = self._roomiest(free, best, shared[best])
+        if slot != best and shared[best]:
+            self._slots.copy(best, slot, shared[best])
+        sequence.slot, sequence.computed, sequence.cached = slot, shared[best], shared[best]
+        self._kept[slot] = sequence.tokens[: shared[best]]
+        self.meter.cached_tokens += shared[best]
+        self._running.append(sequence)
+
+    def _roomiest(self, free: Sequence[int], best: int, shared: int) -> int:
+        """Choose a slot: ``best`` itself if nothing else of it would be lost, else the oldest."""
+        if best in free and len(self._kept[best]) <= shared + WORTHWHILE:
+            return best
+        return min(free, key=lambda slot: self._used[slot])
+
+    def _step(self) -> None:
+        began = time.perf_counter()
+        pieces, members = self._pieces()
+        step = Step(self._slots, pieces)
+        logits = self._forward(step, members)
+        ready = [s for s in members if s.computed == len(s.tokens)]
+        prefill = sum(p.count for p, s in zip(pieces, members, strict=True) if not s.generated)
+        self._choose(ready, logits)
+        self._account(time.perf_counter() - began, prefill, sum(p.count for p in pieces))
+        self._running = [s for s in self._running if not s.finish]
+
+    def _pieces(self) -> tuple[list[Piece], list[Generation]]:
+        pieces, members, room = [], [], CHUNK
+        for sequence in sorted(self._running, key=lambda s: len(s.tokens) - s.computed):
+            if sequence.cancelled:
+                sequence.finish = "cancelled"
+                continue
+            count = min(len(sequence.tokens) - sequence.computed, room)
+            if count:
+                pieces.append(Piece(sequence.slot, sequence.computed, count))
+                members.append(sequence)
+                room -= count
+        return pieces, members
+
+    def _forward(self, step: Step, members: Sequence[Generation]) -> Tensor:
+        """Compute the step; return logits of the last token of each piece that is complete."""
+        if not members:
+            return torch.empty(0)
+        flat: list[int] = []
+        last: list[int] = []
+        for piece, sequence in zip(step.pieces, members, strict=True):
+            end = piece.past + piece.count
+            flat += sequence.tokens[piece.past : end]
+            sequence.computed = end
+            self._kept[sequence.slot] = sequence.tokens[:end]
+            self._used[sequence.slot] = time.perf_counter()
+            if end == len(sequence.tokens):
+                last.append(len(flat) - 1)
+        device = self._slots.keys.device
+        out = self._model(
+            input_ids=torch.tensor([flat], device=device),
+            position_ids=step.positions[None].to(device),
+            use_cache=False,
+            logits_to_keep=torch.tensor(last, device=device),
+            step=step,
+        )
+        logits: Tensor = out.logits[0]
+        return logits
+
+    def _choose(self, ready: Sequence[Generation], logits: Tensor) -> None:
+        if not ready:
+            return
+        wide = logits.float()
+        for row, sequence in zip(wide, ready, strict=True):
+            if sequence.guide is not None:
+                sequence.guide.restrict(row)
+        greedy = wide.argmax(-1).tolist()
+        for row, token, sequence in zip(wide, greedy, ready, strict=True):
+            chosen = token if sequence.sampler.greedy else sequence.sampler.draw(row)
+            self._take(sequence, chosen)
+
+    def _take(self, sequence: Generation, token: int) -> None:
+        """Append ``token`` and what the grammar then forces; see whether it ends."""
+        new = [token]
+        if sequence.guide is not None:
+            new += sequence.guide.advance(token)
+        elif token in sequence.ends:
+            new, sequence.finish = [], "stop"
+        room = min(
+            sequence.max_tokens - sequence.generated, self._slots.length - len(sequence.tokens)
+        )
+        sequence.tokens += new[:room]
+        self.meter.generated_tokens += len(new[:room])
+        if sequence.guide is not None and sequence.guide.done:
+            sequence.finish = "stop"
+        if not sequence.finish and len(new) >= room:
+            sequence.finish = "length"
+        sequence.told(new[:room], sequence.finish)
+
+    def _account(self, took: float, prefill: int, tokens: int) -> None:
+        if not tokens:
+            return
+        self.meter.steps += 1
+        self.meter.prompt_tokens += prefill
+        self.meter.prefill += took * prefill / tokens
+        self.meter.decode += took * (tokens - prefill) / tokens
+
+
+def _alike(first: Sequence[int], second: Sequence[int]) -> int:
+    """Return how many leading tokens two sequences share."""
+    size = min(len(first), len(second))
+    if first[:size] == second[:size]:
+        return size
+    for place in range(size):
+        if first[place] != second[place]:
+            return place
+    return size

@@ -1,0 +1,177 @@
+"""The small engine for demos, tests and laptops: our own server, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from qbench import __version__
+from qbench.errors import ConfigError, EngineStartError, QbenchError
+from qbench.kernels.formats import get_format
+from qbench.service.domain import Endpoint, EngineSeconds, System, new_id
+from qbench.workers.checkpoints import Checkpoint, resolve
+from qbench.workers.engines import Say
+from qbench.workers.engines.openai_chat import ClientSettings, OpenAIChat
+from qbench.workers.engines.process import ServerCommand, ServerProcess, free_port, running
+from qbench.workers.hardware import this_machine
+from qbench.workers.limiter import FixedLimit, Gate
+
+NEEDED = ("torch", "transformers", "llguidance", "gguf")
+
+
+class EmbeddedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``System.options`` of this engine."""
+
+    device: str = ""
+    """``cpu`` or ``cuda``; empty: cuda where there is one."""
+    context: int = 4096
+    """Longest prompt and reply together, in tokens."""
+    threads: int = 0
+    """CPU threads; 0: as many as decode soonest, measured at the start."""
+
+    @classmethod
+    def of(cls, system: System) -> EmbeddedOptions:
+        """Read a system's options. Raises ConfigError."""
+        try:
+            return msgspec.convert(system.options, cls)
+        except msgspec.ValidationError as error:
+            raise ConfigError(
+                f"The options of the embedded engine are wrong: {error}.",
+                hint=f"It knows {', '.join(cls.__struct_fields__)}.",
+            ) from error
+
+
+class EmbeddedServing:
+    """An embedded server that is up."""
+
+    def __init__(self, endpoint: Endpoint, chat: OpenAIChat, server: ServerProcess) -> None:
+        self.endpoint = endpoint
+        self.chat = chat
+        self._server = server
+        self._last = EngineSeconds(load=server.load_s)
+
+    async def seconds(self) -> EngineSeconds:
+        """Ask the server how it spent its time; the last reading when it does not answer."""
+        with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError, KeyError):
+            found = await metrics(self._server.command.root_url)
+            spent = msgspec.convert(found["seconds"], EngineSeconds)
+            self._last = msgspec.structs.replace(spent, load=self._server.load_s)
+        return self._last
+
+
+class EmbeddedEngine:
+    """Serves a causal language model in any Format that the kernels know."""
+
+    def refuse(self, system: System) -> str:
+        """Say what is missing or wrong."""
+        missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+        if missing:
+            return (
+                f"The embedded engine needs {', '.join(missing)}. Install it with "
+                "`pip install 'qbench[local]'`."
+            )
+        try:
+            get_format(system.format)
+            EmbeddedOptions.of(system)
+        except QbenchError as error:
+            return str(error)
+        return ""
+
+    @asynccontextmanager
+    async def serve(
+        self, system: System, *, concurrency: int, say: Say
+    ) -> AsyncIterator[EmbeddedServing]:
+        """Find the weights, start the server, yield it, stop it."""
+        checkpoint = await asyncio.to_thread(resolve, system.model, say)
+        command = _command(system, checkpoint, concurrency)
+        say(f"loading {system.label}")
+        started = datetime.now(UTC)
+        async with (
+            running(command, say=say) as server,
+            OpenAIChat(
+                f"{command.root_url}/v1",
+                system.model,
+                gate=Gate(FixedLimit(concurrency)),
+                settings=ClientSettings(stream=False),
+                ready=server.ready,
+            ) as chat,
+        ):
+            found = await metrics(command.root_url)
+            endpoint = _endpoint(system, checkpoint, command, found, started)
+            yield EmbeddedServing(endpoint, chat, server)
+
+
+def _command(system: System, checkpoint: Checkpoint, concurrency: int) -> ServerCommand:
+    options, port = EmbeddedOptions.of(system), free_port()
+    given = {
+        "checkpoint": checkpoint.path,
+        "format": system.format,
+        "name": system.model,
+        "port": port,
+        "concurrency": concurrency,
+        "context": options.context,
+        "device": options.device,
+        "threads": options.threads,
+    }
+    argv = [sys.executable, "-m", "qbench.workers.embedded"]
+    argv += [part for key, value in given.items() for part in (f"--{key}", str(value)) if value]
+    return ServerCommand(
+        name="embedded",
+        argv=tuple(argv),
+        root_url=f"http://127.0.0.1:{port}",
+        start_s=300.0,
+        stop_s=10.0,
+    )
+
+
+async def metrics(root_url: str) -> dict[str, Any]:
+    """Read a server's own account of itself."""
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session,
+        session.get(f"{root_url}/metrics.json") as response,
+    ):
+        if response.status != 200:
+            raise EngineStartError(
+                f"The embedded server's metrics answer {response.status}.",
+                hint="Run the same command again.",
+            )
+        found: dict[str, Any] = msgspec.json.decode(await response.read())
+        return found
+
+
+def _endpoint(
+    system: System,
+    checkpoint: Checkpoint,
+    command: ServerCommand,
+    found: dict[str, Any],
+    started: datetime,
+) -> Endpoint:
+    machine = this_machine(gpu=found["device"] != "cpu")
+    kept = ("bits_per_weight", "weight_bytes", "peak_memory_bytes")
+    return Endpoint(
+        id=new_id(),
+        run_id="",
+        engine_key=system.engine_key,
+        base_url=command.root_url,
+        served_name=system.model,
+        started_at=started,
+        hardware=machine.name,
+        architecture=machine.architecture,
+        format_requested=system.format,
+        format_effective=found["effective"],
+        checkpoint=checkpoint.origin,
+        kernel=found["kernel"],
+        path="emulated" if found["emulated"] else "native",
+        engine_version=f"qbench {__version__} embedded",
+        details={"revision": checkpoint.revision} | {name: found[name] for name in kept},
+    )
