@@ -253,6 +253,7 @@ class LedgerLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     attempt_id: str
+    """Empty on the line of an engine session that served nothing: the run alone pays for it."""
     basis: Basis
     dollars: Decimal | None
     usage: TokenUsage | None
@@ -262,6 +263,8 @@ class LedgerLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The dated price it was computed with; empty when unpriced."""
     at: datetime
     """When the cost arose (the price in force then applies)."""
+    endpoint_id: str = ""
+    """The engine session that served nothing; empty when an attempt caused the cost."""
 
 
 class AttemptWork(Struct, frozen=True, kw_only=True):
