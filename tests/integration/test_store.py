@@ -145,6 +145,7 @@ def test_the_last_shard_closes_the_cell_and_the_last_cell_the_run(store: Store) 
     ]
     again = store.close_shard(plan.shards[-1].id)
     assert (again.cell, again.run) == (False, False)
+    assert store.shards(plan.run.id) == tuple(replace(s, closed=True) for s in plan.shards)
     assert store.shards(plan.run.id, open_only=True) == ()
 
 
