@@ -24,6 +24,7 @@ from qbench.service.domain import (
     RunStatus,
     Shard,
 )
+from qbench.service.money import MachinePrice, TokenPrice
 from qbench.service.store.ledger import spent_by_basis
 from qbench.service.store.shelf import Shelf
 from qbench.service.tables import (
@@ -35,6 +36,10 @@ from qbench.service.tables import (
     SHARD,
 )
 
+PRICES: dict[str, msgspec.json.Decoder[TokenPrice] | msgspec.json.Decoder[MachinePrice]] = {
+    "TokenPrice": msgspec.json.Decoder(TokenPrice),
+    "MachinePrice": msgspec.json.Decoder(MachinePrice),
+}
 ENDED = (RunStatus.DONE, RunStatus.PARTIAL)
 
 
@@ -213,6 +218,12 @@ class Runs(Shelf):
         """Count the attempts each system is to make."""
         with self.reading() as view:
             return _planned(view, run_id)
+
+    def prices(self) -> dict[str, TokenPrice | MachinePrice]:
+        """Return every price that a ledger line points at, by id."""
+        with self.reading() as view:
+            rows = view.execute(select(PRICE)).all()
+        return {row.id: PRICES[row.kind].decode(row.body) for row in rows}
 
     def save_prices(self, prices: dict[str, Struct]) -> None:
         """Keep the dated prices that ledger lines point at, by id; known ones are left alone."""
