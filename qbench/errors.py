@@ -8,6 +8,7 @@
         Unsupported             a combination that this engine or machine cannot run
         PriceMissing            a budget was set and a model has no price
       StoreError                the database cannot be used; says how to mend it
+      RunTaken                  another process drives the run; says which
       EngineError               an engine or its endpoint failed: never scored as a wrong answer
         EngineStartError        the engine did not come up; carries its command and last log lines
         EngineUnavailable       refused, reset, or an HTTP status that retries did not cure
@@ -67,6 +68,10 @@ class PriceMissing(ConfigError):
 
 class StoreError(QbenchError):
     """The database cannot be used."""
+
+
+class RunTaken(QbenchError):
+    """Another process drives the run."""
 
 
 class EngineError(QbenchError):

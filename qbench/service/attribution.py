@@ -52,8 +52,8 @@ def engine_lines(
     """Share an engine session among the attempts it served: two lines for each, one per basis.
 
     An attempt of unknown usage gets an equal share (one n-th). Without a price, dollars are None
-    and the seconds are kept for ``reprice``. An engine that served nothing gives no lines: its
-    cost is ``engine_dollars``. The lines carry no usage, which decides no cost here: the attempts
+    and the seconds are kept for ``reprice``. An engine that served nothing gives no lines here:
+    see ``session_lines``. The lines carry no usage, which decides no cost here: the attempts
     have it.
 
     Args:
@@ -68,6 +68,26 @@ def engine_lines(
     shares = busy_shares(seconds, work)
     bases: tuple[Basis, ...] = ("saturated", "dedicated")
     return [line for basis in bases for line in _lines(basis, seconds, work, price, shares, at)]
+
+
+def session_lines(
+    endpoint_id: str, seconds: EngineSeconds, price: MachinePrice | None, *, at: datetime
+) -> list[LedgerLine]:
+    """Bill an engine session that served no attempt: two lines, one per basis, on the run."""
+    bases: tuple[Basis, ...] = ("saturated", "dedicated")
+    return [
+        LedgerLine(
+            attempt_id="",
+            endpoint_id=endpoint_id,
+            basis=basis,
+            dollars=None if price is None else engine_dollars(seconds, basis, price),
+            usage=None,
+            seconds=float(billed_seconds(seconds, basis)),
+            price_id="" if price is None else price.id,
+            at=at,
+        )
+        for basis in bases
+    ]
 
 
 def engine_dollars(seconds: EngineSeconds, basis: Basis, price: MachinePrice) -> Decimal:

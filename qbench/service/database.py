@@ -14,8 +14,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy import Connection, create_engine, event, inspect, make_url
 from sqlalchemy import Engine as Database
-from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlmodel import SQLModel
 
@@ -25,6 +25,11 @@ from qbench.service import tables
 METADATA = SQLModel.metadata
 MIGRATIONS = Path(tables.__file__).parents[1] / "migrations"
 ENVIRONMENT = "QBENCH_DATABASE"
+OWN = ("run", "attempt", "ledger")
+"""Tables by which a database of ours is known, of whatever version."""
+
+UPGRADING = 7_302_115
+"""Key of the PostgreSQL advisory lock under which one process at a time changes the schema."""
 
 
 def locate(url: str = "") -> str:
@@ -116,29 +121,49 @@ CAUSES = (
     ("readonly", "cannot be written", "Check its permissions, or name another with --database"),
     ("unable to open", "cannot be opened", "Check its folder, or name another with --database"),
     ("locked", "is locked by another program", "Stop that program, then run the command again"),
+    ("does not exist", "does not exist", "Create it with `createdb`, or name another database"),
+    ("authentication failed", "refuses this user", "Check user and password in the URL"),
     ("connection", "does not answer", "Start the server, or name another with --database"),
 )
 
 
 def _explain(database: Database, said: str) -> StoreError:
-    shown = database.url.render_as_string(hide_password=True)
+    shown = _shown(database)
     for mark, what, hint in CAUSES:
         if mark in said.lower():
             return StoreError(f"{shown}: {what} ({said.strip()}).", hint=f"{hint}.")
     return StoreError(f"{shown}: {said.strip()}.", hint="Run `qbench db check`.")
 
 
+def _shown(database: Database) -> str:
+    """Return the URL without its password."""
+    return database.url.render_as_string(hide_password=True)
+
+
 def upgrade(database: Database) -> None:
     """Bring the schema to this version. A newer or foreign schema is refused untouched.
 
     Raises:
-        StoreError: newer schema, damaged file, no permission, no server.
+        StoreError: newer schema, another program's tables, damaged file, no permission, no server.
 
     """
     with explained(database):
-        if current_revision(database) == head_revision():
+        found = set(inspect(database).get_table_names())  # before the revision: both come at once
+        revision = current_revision(database)
+        if revision == head_revision():
             return
+        _refuse_foreign(database, found - {"alembic_version"}, revision)
         _alembic(database, command.upgrade, "head")
+
+
+def _refuse_foreign(database: Database, found: set[str], revision: str | None) -> None:
+    """Raise StoreError for a database that has tables, but not ours."""
+    if not found or (revision is not None and set(OWN) <= found):
+        return
+    raise StoreError(
+        f"{_shown(database)} belongs to another program (tables {', '.join(sorted(found)[:4])}).",
+        hint=f"Name another database with --database or {ENVIRONMENT}.",
+    )
 
 
 def downgrade(database: Database, revision: str) -> None:
@@ -169,11 +194,13 @@ def _alembic(database: Database, act: Any, revision: str) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     try:
         with database.execution_options(write=True).begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADING})")
             config.attributes["connection"] = connection
             act(config, revision)
     except CommandError:
-        shown = database.url.render_as_string(hide_password=True)
+        found = current_revision(database)
         raise StoreError(
-            f"{shown} was written by a newer qbench (schema {current_revision(database)}).",
+            f"{_shown(database)} was written by a newer qbench (schema {found}).",
             hint="Upgrade with `pip install -U qbench`, or name another file with --database.",
         ) from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
 import time
 from datetime import datetime
 from decimal import Decimal
@@ -24,11 +25,21 @@ from qbench.benchmarks.transcript import Transcript
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u
 
 
+_last_id = 0
+_id_lock = threading.Lock()
+
+
 def new_id() -> str:
-    """Return a 13-character id that sorts by creation time: 8 of milliseconds, 5 random."""
-    ticks = time.time_ns() // 1_000_000
-    stamp = "".join(ALPHABET[(ticks >> shift) & 31] for shift in range(35, -1, -5))
-    return stamp + "".join(secrets.choice(ALPHABET) for _ in range(5))
+    """Return a 16-character id that sorts by creation time: 8 of milliseconds, 8 random.
+
+    Within a process each id is greater than the one before, also within a millisecond. Two
+    processes that make 1,500 a second each meet once in ten years.
+    """
+    global _last_id  # noqa: PLW0603 - the only state of the module, behind a lock
+    drawn = (time.time_ns() // 1_000_000) << 40 | secrets.randbits(40)
+    with _id_lock:
+        _last_id = number = max(drawn, _last_id + 1)
+    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(75, -1, -5))
 
 
 def fingerprint(value: Any) -> str:
@@ -253,6 +264,7 @@ class LedgerLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     attempt_id: str
+    """Empty on the line of an engine session that served nothing: the run alone pays for it."""
     basis: Basis
     dollars: Decimal | None
     usage: TokenUsage | None
@@ -262,6 +274,8 @@ class LedgerLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The dated price it was computed with; empty when unpriced."""
     at: datetime
     """When the cost arose (the price in force then applies)."""
+    endpoint_id: str = ""
+    """The engine session that served nothing; empty when an attempt caused the cost."""
 
 
 class AttemptWork(Struct, frozen=True, kw_only=True):

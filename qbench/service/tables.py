@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     DateTime,
     Dialect,
     ForeignKey,
@@ -110,12 +111,23 @@ class ShardRow(SQLModel, table=True):
     sample_ids: bytes = Field(sa_type=LargeBinary)
 
 
+class LeaseRow(SQLModel, table=True):
+    """The process that drives a run; no row, or a row that is not beating, when none does."""
+
+    __tablename__ = "lease"
+    run_id: str = _key("run.id", primary=True)
+    token: str
+    beat_at: datetime = Field(sa_type=Moment)
+    holder: bytes = Field(sa_type=LargeBinary)
+
+
 class EndpointRow(SQLModel, table=True):
     """One engine session."""
 
     __tablename__ = "endpoint"
     id: str = Field(sa_type=String(32), primary_key=True)
     run_id: str = _key("run.id", index=True)
+    healthy: bool
     touched_at: datetime = Field(sa_type=Moment)
     stopped_at: datetime | None = Field(default=None, sa_type=Moment)
     seconds: bytes = Field(sa_type=LargeBinary)
@@ -200,12 +212,21 @@ class PriceRow(SQLModel, table=True):
 
 
 class LedgerRow(SQLModel, table=True):
-    """One append-only line of cost; triggers refuse to change or delete it."""
+    """One append-only line of cost; triggers refuse to change or delete it.
+
+    Its cause is an attempt, or an engine session that served none.
+    """
 
     __tablename__ = "ledger"
-    __table_args__ = (UniqueConstraint("attempt_id", "basis", "price_id"),)
+    __table_args__ = (
+        UniqueConstraint("attempt_id", "basis", "price_id"),
+        UniqueConstraint("endpoint_id", "basis", "price_id"),
+        CheckConstraint("(attempt_id IS NULL) <> (endpoint_id IS NULL)", name="ledger_cause"),
+    )
     id: int | None = Field(default=None, primary_key=True)
-    attempt_id: str = _key("attempt.id")
+    run_id: str = _key("run.id", index=True)
+    attempt_id: str | None = _key("attempt.id")
+    endpoint_id: str | None = _key("endpoint.id")
     basis: str
     price_id: str
     dollars: Decimal | None = Field(sa_type=Dollars)
@@ -229,6 +250,7 @@ RUN = TABLES["run"]
 SAMPLE = TABLES["sample"]
 CELL = TABLES["cell"]
 SHARD = TABLES["shard"]
+LEASE = TABLES["lease"]
 ENDPOINT = TABLES["endpoint"]
 ATTEMPT = TABLES["attempt"]
 TRANSCRIPT = TABLES["transcript"]

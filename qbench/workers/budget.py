@@ -39,9 +39,20 @@ class Budget:
         """Dollars so far: settled costs and the running meter."""
         return self._settled + self._metered()
 
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the meter may run on; None without a limit or a meter."""
+        if self.limit is None or not self._rate:
+            return None
+        return max(0.0, float((self.limit - self.spent - self._reserved) / self._rate))
+
     def start_meter(self, dollars_per_second: Decimal) -> None:
         """A local engine starts; its load time is paid too."""
         self._rate, self._metered_since = dollars_per_second, self._clock()
+
+    def correct_meter(self, dollars_per_second: Decimal) -> None:
+        """The engine is up and tells what it runs on: the rate holds from its start."""
+        self._rate = dollars_per_second
 
     def stop_meter(self) -> None:
         """The engine stopped: what the meter shows is settled."""

@@ -7,44 +7,37 @@ step starts what serves a (model, format) once and works through its open shards
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-from msgspec.structs import replace
+from decimal import Decimal
 
 from qbench.benchmarks.catalogue import load_suite
 from qbench.benchmarks.suite import Environment, Sample, Suite
 from qbench.errors import EngineError
-from qbench.service.attribution import engine_lines
-from qbench.service.domain import Endpoint, LedgerLine, Run, RunStatus, Shard, System
+from qbench.service.domain import Endpoint, Run, RunStatus, Shard, System
 from qbench.service.pricebook import PriceBook
-from qbench.service.store import Recorded, Store
+from qbench.service.store import Store
 from qbench.workers.attempts import Bench
 from qbench.workers.budget import Budget
-from qbench.workers.engines import Serving, load_engine
+from qbench.workers.engines import Serving
+from qbench.workers.leases import leased
 from qbench.workers.progress import Progress, Tally
 from qbench.workers.recorder import Recorder
+from qbench.workers.sessions import Books, engine_session, settle_orphans
 from qbench.workers.shards import Pool, work_through
-from qbench.workers.tariffs import Tariff, planned_tariff, tariff_of
-
-HEARTBEAT_S = 2.0
-"""How often an engine's seconds are written down: the cost that a killed run may lose."""
+from qbench.workers.tariffs import Tariff, keeping, planned_tariff, tariff_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Session:
+class Session(Books):
     """One process working on one run."""
 
-    run: Run
-    store: Store
-    prices: PriceBook
     progress: Progress
     suite: Suite
     samples: dict[str, Sample]
     environment: Environment
-    recorder: Recorder[Recorded]
     budget: Budget
 
 
@@ -61,24 +54,42 @@ class Served:
 async def execute(run: Run, store: Store, prices: PriceBook, progress: Progress) -> RunStatus:
     """Run what is missing or errored of ``run`` and return where it stands then.
 
-    Cancelling saves what has ended and leaves the run paused.
+    Cancelling saves what has ended and leaves the run paused. A finished run is left alone.
 
     Raises:
+        RunTaken: another process works on the run.
         StoreError: attempts cannot be saved; those saved before stay.
 
     """
-    settle_orphans(run, store, prices)
-    store.reopen(run.id)
-    store.set_status(run.id, RunStatus.RUNNING, datetime.now(UTC))
-    progress.begin(run, tallies(run, store))
-    status = RunStatus.PAUSED
-    try:
-        async with _session(run, store, prices, progress) as session:
-            await _engine_steps(session)
-        status = RunStatus.BUDGET if session.budget.reached else standing(run, store)
-    finally:
-        store.set_status(run.id, status, datetime.now(UTC))
-    return status
+    async with leased(store, run.id) as me:
+        settle_orphans(run, store, prices)
+        to_do = store.reopen(run.id)
+        progress.begin(run, tallies(run, store))
+        if not to_do:
+            return _finish(run, store)
+        store.set_status(run.id, RunStatus.RUNNING, datetime.now(UTC))
+        status = RunStatus.PAUSED
+        try:
+            status = await _drive(run, store, prices, progress)
+        finally:
+            if store.beat_lease(run.id, me.token):  # else it is another process's run now
+                store.set_status(run.id, status, datetime.now(UTC))
+        return status
+
+
+def _finish(run: Run, store: Store) -> RunStatus:
+    """Note that nothing is left to do, where a killed process had no time to."""
+    if store.run(run.id).status is not RunStatus.DONE:
+        store.set_status(run.id, RunStatus.DONE, datetime.now(UTC))
+    return RunStatus.DONE
+
+
+async def _drive(run: Run, store: Store, prices: PriceBook, progress: Progress) -> RunStatus:
+    async with _session(run, store, prices, progress) as session:
+        await _engine_steps(session)
+    status = standing(run, store)
+    unfinished = status is not RunStatus.DONE
+    return RunStatus.BUDGET if unfinished and session.budget.reached else status
 
 
 @asynccontextmanager
@@ -126,14 +137,52 @@ async def engine_step(session: Session, systems: Sequence[System]) -> None:
     """Start the engine that ``systems`` share and make their missing attempts."""
     shards = session.store.shards(session.run.id, open_only=True)
     wanted = {system.id: [s for s in shards if s.system_id == system.id] for system in systems}
-    if not any(wanted.values()):
+    if not any(wanted.values()) or not session.budget.admit():
         return
-    async with _serving(session, systems[0]) as (serving, endpoint):
+    planned = planned_tariff(systems[0], session.run.controls, session.prices)
+    async with (
+        _metered(session.budget, planned.per_second) as deadline,
+        engine_session(session, systems[0], session.progress.say) as (serving, endpoint),
+    ):
         tariff = tariff_of(systems[0], endpoint, session.run.controls, session.prices)
+        tariff = keeping(tariff, session.store.save_prices)
+        _correct(session.budget, deadline, tariff.per_second)
         for system in systems:
             session.progress.serving(system, endpoint)
             served = Served(system=system, serving=serving, endpoint=endpoint, tariff=tariff)
             await shard_steps(session, served, wanted[system.id])
+
+
+@asynccontextmanager
+async def _metered(budget: Budget, per_second: Decimal) -> AsyncIterator[asyncio.Timeout]:
+    """Run the budget's meter, and cancel the body when it reaches the limit.
+
+    A cancelled attempt never happened: it is made again when the run is resumed.
+    """
+    with _meter(budget, per_second):
+        try:
+            async with asyncio.timeout(budget.seconds_left) as deadline:
+                yield deadline
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            budget.reached = True
+
+
+@contextmanager
+def _meter(budget: Budget, per_second: Decimal) -> Iterator[None]:
+    budget.start_meter(per_second)
+    try:
+        yield
+    finally:
+        budget.stop_meter()
+
+
+def _correct(budget: Budget, deadline: asyncio.Timeout, per_second: Decimal) -> None:
+    """Go on at the price of the machine that the engine reported."""
+    budget.correct_meter(per_second)
+    left = budget.seconds_left
+    deadline.reschedule(None if left is None else asyncio.get_running_loop().time() + left)
 
 
 async def shard_steps(session: Session, served: Served, shards: Sequence[Shard]) -> None:
@@ -163,71 +212,21 @@ def _bench(session: Session, served: Served) -> Bench:
     )
 
 
-@asynccontextmanager
-async def _serving(session: Session, system: System) -> AsyncIterator[tuple[Serving, Endpoint]]:
-    """Start an engine with the budget's meter running; write it down, and its bill at the end."""
-    rate = planned_tariff(system, session.run.controls, session.prices).per_second
-    session.budget.start_meter(rate)
-    try:
-        async with load_engine(system.engine).serve(
-            system, concurrency=session.run.controls.concurrency, say=session.progress.say
-        ) as serving:
-            endpoint = replace(serving.endpoint, run_id=session.run.id)
-            async with _published(session, serving, endpoint):
-                yield serving, endpoint
-    finally:
-        session.budget.stop_meter()
-
-
-@asynccontextmanager
-async def _published(session: Session, serving: Serving, endpoint: Endpoint) -> AsyncIterator[None]:
-    await asyncio.to_thread(session.store.open_endpoint, endpoint)
-    beat = asyncio.create_task(_heartbeat(session.store, endpoint.id, serving))
-    try:
-        yield
-    finally:
-        beat.cancel()
-        await asyncio.shield(_close(session, serving, endpoint))
-
-
-async def _heartbeat(store: Store, endpoint_id: str, serving: Serving) -> None:
-    while True:
-        await asyncio.sleep(HEARTBEAT_S)
-        seconds = await serving.seconds()
-        await asyncio.to_thread(store.touch_endpoint, endpoint_id, seconds, datetime.now(UTC))
-
-
-async def _close(session: Session, serving: Serving, endpoint: Endpoint) -> None:
-    """Bill the session when every attempt it served is durable."""
-    await session.recorder.flush()
-    ended = replace(endpoint, seconds=await serving.seconds(), stopped_at=datetime.now(UTC))
-    await asyncio.to_thread(settle, ended, session.run, session.store, session.prices)
-
-
-def settle(endpoint: Endpoint, run: Run, store: Store, prices: PriceBook) -> None:
-    """Share an ended engine session's seconds among the attempts it served; idempotent."""
-    system = next(s for s in run.request.systems if s.engine_key == endpoint.engine_key)
-    tariff = tariff_of(system, endpoint, run.controls, prices)
-    lines: list[LedgerLine] = []
-    if tariff.token is None:
-        work = store.attempts_of(endpoint.id)
-        lines = engine_lines(endpoint.seconds, work, tariff.machine, at=endpoint.started_at)
-    store.close_endpoint(
-        endpoint.id, endpoint.seconds, endpoint.stopped_at or datetime.now(UTC), lines
-    )
-
-
-def settle_orphans(run: Run, store: Store, prices: PriceBook) -> None:
-    """Bill the sessions that a killed process left open, up to their last sign of life."""
-    for endpoint in store.orphaned_endpoints(run.id):
-        settle(endpoint, run, store, prices)
-
-
 def tallies(run: Run, store: Store) -> dict[str, Tally]:
-    """Count what is there already, by system."""
-    return {}
+    """Count what is there already, by system; errored attempts are to be made again."""
+    planned, counts = store.planned(run.id), store.counts(run.id)
+    return {
+        system.id: _tally(planned.get(system.id, 0), counts.get(system.id, {}))
+        for system in run.request.systems
+    }
+
+
+def _tally(planned: int, counts: dict[str, int]) -> Tally:
+    done = counts.get("scored", 0) + counts.get("unscored", 0)
+    return Tally(total=planned, done=done, passed=counts.get("passed", 0))
 
 
 def standing(run: Run, store: Store) -> RunStatus:
     """Return DONE when nothing is missing or errored, else PARTIAL."""
-    return RunStatus.PARTIAL
+    complete = all(tally.done == tally.total for tally in tallies(run, store).values())
+    return RunStatus.DONE if complete else RunStatus.PARTIAL

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+
+from msgspec import Struct
 
 from qbench.benchmarks.chat import Turn
 from qbench.benchmarks.limits import Limits
@@ -12,7 +15,7 @@ from qbench.errors import EngineReplyInvalid
 from qbench.service.apiprices import installed_litellm, price_lookup, price_missing
 from qbench.service.attribution import PriceAt, api_lines
 from qbench.service.domain import Attempt, Controls, Endpoint, LedgerLine, Request, System
-from qbench.service.money import MachinePrice, Spending, token_cost
+from qbench.service.money import MachinePrice, Spending, TokenPrice, token_cost
 from qbench.service.pricebook import PriceBook
 from qbench.workers.hardware import this_machine
 
@@ -55,13 +58,15 @@ class Tariff:
 
 
 def tariff_of(system: System, endpoint: Endpoint, controls: Controls, book: PriceBook) -> Tariff:
-    """Find the tariff of a system from what really serves it."""
-    return _tariff(system, controls.hardware or endpoint.hardware, endpoint.devices, book)
+    """Find the tariff of a system from what really serves it, in force when that started."""
+    hardware = controls.hardware or endpoint.hardware
+    return _tariff(system, hardware, endpoint.devices, endpoint.started_at, book)
 
 
 def planned_tariff(system: System, controls: Controls, book: PriceBook) -> Tariff:
     """Find the tariff before the engine is up: local engines run on this machine."""
-    return _tariff(system, controls.hardware or expected_hardware(system), 1, book)
+    hardware = controls.hardware or expected_hardware(system)
+    return _tariff(system, hardware, 1, datetime.now(UTC), book)
 
 
 def expected_hardware(system: System) -> str:
@@ -70,12 +75,30 @@ def expected_hardware(system: System) -> str:
     return this_machine(gpu=on_gpu).name if system.engine in LOCAL_ENGINES else ""
 
 
-def _tariff(system: System, hardware: str, devices: int, book: PriceBook) -> Tariff:
+def keeping(tariff: Tariff, keep: Callable[[dict[str, Struct]], None]) -> Tariff:
+    """Return the same tariff, which hands every price to ``keep`` before a line points at it."""
+    if tariff.machine is not None:
+        keep({tariff.machine.id: tariff.machine})
+    lookup, kept = tariff.token, set[str]()
+    if lookup is None:
+        return tariff
+
+    def token(at: datetime) -> TokenPrice | None:
+        price = lookup(at)
+        if price is not None and price.id not in kept:
+            keep({price.id: price})
+            kept.add(price.id)
+        return price
+
+    return replace(tariff, token=token)
+
+
+def _tariff(system: System, hardware: str, devices: int, at: datetime, book: PriceBook) -> Tariff:
     if system.engine == "api":
         return Tariff(token=price_lookup(system.model, book, installed_litellm()))
     if not hardware:
         return Tariff()
-    return Tariff(machine=book.machine_price(hardware, datetime.now(UTC), devices=devices))
+    return Tariff(machine=book.machine_price(hardware, at, devices=devices))
 
 
 def check_budget(request: Request, controls: Controls, book: PriceBook) -> None:

@@ -17,6 +17,7 @@ TABLES = (
     "score_revision",
     "model_call",
     "ledger",
+    "lease",
     "endpoint",
     "cell",
     "attempt",
@@ -129,6 +130,7 @@ def upgrade() -> None:
         "endpoint",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("run_id", sa.String(length=32), nullable=False),
+        sa.Column("healthy", sa.Boolean(), nullable=False),
         sa.Column("touched_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("stopped_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("seconds", sa.LargeBinary(), nullable=False),
@@ -144,7 +146,9 @@ def upgrade() -> None:
     op.create_table(
         "ledger",
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("attempt_id", sa.String(length=32), nullable=False),
+        sa.Column("run_id", sa.String(length=32), nullable=False),
+        sa.Column("attempt_id", sa.String(length=32), nullable=True),
+        sa.Column("endpoint_id", sa.String(length=32), nullable=True),
         sa.Column("basis", sa.String(), nullable=False),
         sa.Column("price_id", sa.String(), nullable=False),
         sa.Column("dollars", sa.String(length=64), nullable=True),
@@ -155,8 +159,31 @@ def upgrade() -> None:
             ["attempt_id"],
             ["attempt.id"],
         ),
+        sa.ForeignKeyConstraint(
+            ["endpoint_id"],
+            ["endpoint.id"],
+        ),
+        sa.ForeignKeyConstraint(
+            ["run_id"],
+            ["run.id"],
+        ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("attempt_id", "basis", "price_id"),
+        sa.UniqueConstraint("endpoint_id", "basis", "price_id"),
+        sa.CheckConstraint("(attempt_id IS NULL) <> (endpoint_id IS NULL)", name="ledger_cause"),
+    )
+    op.create_index("ix_ledger_run_id", "ledger", ["run_id"], unique=False)
+    op.create_table(
+        "lease",
+        sa.Column("run_id", sa.String(length=32), nullable=False),
+        sa.Column("token", sa.String(), nullable=False),
+        sa.Column("beat_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("holder", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"],
+            ["run.id"],
+        ),
+        sa.PrimaryKeyConstraint("run_id"),
     )
     op.create_table(
         "model_call",
@@ -231,6 +258,8 @@ def downgrade() -> None:
         _thaw(table)
     for table in TABLES:
         op.drop_table(table)
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION refuse_change()")
 
 
 def _freeze(table: str) -> None:
@@ -241,8 +270,8 @@ def _freeze(table: str) -> None:
             "RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$ LANGUAGE plpgsql"
         )
         op.execute(
-            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE ON {table} "
-            "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
         )
         return
     for act in ("UPDATE", "DELETE"):

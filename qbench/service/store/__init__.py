@@ -9,11 +9,12 @@ from qbench.service import database as db
 from qbench.service.store.attempts import Attempts, Recorded
 from qbench.service.store.reading import AttemptView, Reading
 from qbench.service.store.runs import Closed, Runs, RunSummary
+from qbench.service.store.sessions import LEASE_S, Holder, Sessions
 
-__all__ = ["AttemptView", "Closed", "Recorded", "RunSummary", "Store"]
+__all__ = ["LEASE_S", "AttemptView", "Closed", "Holder", "Recorded", "RunSummary", "Store"]
 
 
-class Store(Runs, Attempts, Reading):
+class Store(Runs, Sessions, Attempts, Reading):
     """One database. Safe to share between threads; every method is one transaction."""
 
     @classmethod
@@ -31,8 +32,12 @@ class Store(Runs, Attempts, Reading):
 
         """
         database = db.connect(url)
-        if upgrade:
-            db.upgrade(database)
+        try:
+            if upgrade:
+                db.upgrade(database)
+        except BaseException:
+            database.dispose()
+            raise
         return cls(database)
 
     def close(self) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from qbench.benchmarks.suite import Score
 from qbench.benchmarks.transcript import Transcript
@@ -18,7 +17,7 @@ from qbench.errors import NotFound
 from qbench.service.domain import Attempt, AttemptStatus, AttemptWork, LedgerLine
 from qbench.service.store.ledger import insert_lines
 from qbench.service.store.shelf import Shelf
-from qbench.service.tables import ATTEMPT, MODEL_CALL, SCORE_REVISION, TRANSCRIPT
+from qbench.service.tables import ATTEMPT, MODEL_CALL, RUN, SCORE_REVISION, TRANSCRIPT
 
 Key = tuple[str, str, str, int]
 
@@ -46,13 +45,8 @@ class Attempts(Shelf):
         An attempt whose key already has a scored or unscored one is left out with its lines (a
         message was delivered twice); an errored one is superseded and stays in the books.
         """
-        try:
-            return self._append(batch)
-        except IntegrityError:  # another process saved one of the keys in between: look again
-            return self._append(batch)
-
-    def _append(self, batch: Sequence[Recorded]) -> int:
         with self.writing() as tx:
+            _take_turns(tx, {recorded.attempt.run_id for recorded in batch})
             current = _current(tx, batch)
             fresh: dict[Key, Recorded] = {}
             for recorded in batch:
@@ -72,7 +66,7 @@ class Attempts(Shelf):
             ATTEMPT.c.completion_tokens,
         ).where(ATTEMPT.c.endpoint_id == endpoint_id)
         with self.reading() as view:
-            return [_work(row) for row in view.execute(query)]
+            return [_work(*row) for row in view.execute(query)]
 
     def transcript(self, attempt_id: str) -> Transcript:
         """Return what was said and done in an attempt. Raises NotFound."""
@@ -113,7 +107,7 @@ class Attempts(Shelf):
         changed = [
             {"old": key} | _verdict(score, AttemptStatus(score.status)) for key, score in pairs
         ]
-        values = {name: bindparam(name) for name in changed[0] if name != "old"}
+        values: dict[str, Any] = {name: bindparam(name) for name in changed[0] if name != "old"}
         kept = [{"attempt_id": k, "at": at, "score": ENCODER.encode(score)} for k, score in pairs]
         with self.writing() as tx:
             tx.execute(
@@ -125,6 +119,15 @@ class Attempts(Shelf):
 
 def _key(attempt: Attempt) -> Key:
     return attempt.run_id, attempt.system_id, attempt.sample_id, attempt.epoch
+
+
+def _take_turns(tx: Connection, run_ids: set[str]) -> None:
+    """Lock the runs until the end of the transaction, so that nobody else saves their attempts.
+
+    On PostgreSQL; SQLite has one writer anyway.
+    """
+    query = select(RUN.c.id).where(RUN.c.id.in_(run_ids)).order_by(RUN.c.id)
+    tx.execute(query.with_for_update(key_share=True)).all()
 
 
 def _current(tx: Connection, batch: Sequence[Recorded]) -> dict[Key, Row[Any]]:
@@ -163,7 +166,7 @@ def _insert(tx: Connection, fresh: Sequence[Recorded]) -> None:
     calls = [values for attempt in attempts for values in _calls(attempt)]
     if calls:
         tx.execute(insert(MODEL_CALL), calls)
-    insert_lines(tx, [line for recorded in fresh for line in recorded.lines])
+    insert_lines(tx, [(r.attempt.run_id, line) for r in fresh for line in r.lines])
 
 
 def _values(attempt: Attempt) -> dict[str, Any]:
@@ -220,12 +223,11 @@ def _calls(attempt: Attempt) -> Iterator[dict[str, Any]]:
         }
 
 
-def _work(row: Row[Any]) -> AttemptWork:
-    unknown = row.prompt_tokens is None
+def _work(key: str, prompt: int | None, cached: int | None, completion: int | None) -> AttemptWork:
     return AttemptWork(
-        attempt_id=row.id,
-        uncached_prompt_tokens=None if unknown else row.prompt_tokens - row.cached_tokens,
-        completion_tokens=row.completion_tokens,
+        attempt_id=key,
+        uncached_prompt_tokens=None if prompt is None else prompt - (cached or 0),
+        completion_tokens=completion,
     )
 
 

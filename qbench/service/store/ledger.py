@@ -2,42 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, RowMapping, insert, select
 
+from qbench.benchmarks.chat import TokenUsage
 from qbench.service.domain import LedgerLine
-from qbench.service.tables import ATTEMPT, LEDGER
+from qbench.service.tables import LEDGER
+
+USAGE = msgspec.json.Decoder(TokenUsage | None)
 
 
-def insert_lines(tx: Connection, lines: Sequence[LedgerLine]) -> None:
-    """Append lines of cost."""
-    rows = [
-        {
-            "attempt_id": line.attempt_id,
-            "basis": line.basis,
-            "price_id": line.price_id,
-            "dollars": line.dollars,
-            "seconds": line.seconds,
-            "usage": msgspec.json.encode(line.usage),
-            "at": line.at,
-        }
-        for line in lines
-    ]
+def insert_lines(tx: Connection, lines: Iterable[tuple[str, LedgerLine]]) -> None:
+    """Append lines of cost, each with the run that pays for it."""
+    rows = [_values(run_id, line) for run_id, line in lines]
     if rows:
         tx.execute(insert(LEDGER), rows)
 
 
+def line_of(row: RowMapping) -> LedgerLine:
+    """Read a row back as the line it was."""
+    return LedgerLine(
+        attempt_id=row["attempt_id"] or "",
+        endpoint_id=row["endpoint_id"] or "",
+        basis=row["basis"],
+        dollars=row["dollars"],
+        usage=USAGE.decode(row["usage"]),
+        seconds=row["seconds"],
+        price_id=row["price_id"],
+        at=row["at"],
+    )
+
+
 def spent_by_basis(view: Connection, run_id: str) -> dict[str, Decimal]:
-    """Add up a run's dollars by basis, exactly; superseded attempts were paid for too."""
-    query = (
-        select(LEDGER.c.basis, LEDGER.c.dollars)
-        .join(ATTEMPT, ATTEMPT.c.id == LEDGER.c.attempt_id)
-        .where(ATTEMPT.c.run_id == run_id, LEDGER.c.dollars.is_not(None))
+    """Add up a run's known dollars by basis, exactly: superseded attempts and idle engines too."""
+    query = select(LEDGER.c.basis, LEDGER.c.dollars).where(
+        LEDGER.c.run_id == run_id, LEDGER.c.dollars.is_not(None)
     )
     total: dict[str, Decimal] = {}
     for basis, dollars in view.execute(query):
         total[basis] = total.get(basis, Decimal(0)) + dollars
     return total
+
+
+def _values(run_id: str, line: LedgerLine) -> dict[str, Any]:
+    return {
+        "run_id": run_id,
+        "attempt_id": line.attempt_id or None,
+        "endpoint_id": line.endpoint_id or None,
+        "basis": line.basis,
+        "price_id": line.price_id,
+        "dollars": line.dollars,
+        "seconds": line.seconds,
+        "usage": msgspec.json.encode(line.usage),
+        "at": line.at,
+    }

@@ -17,7 +17,7 @@ from sqlalchemy import cast as sql_cast
 from qbench.benchmarks.analysis.outcomes import ERRORED, SCORED, UNSCORED, Outcomes
 from qbench.errors import NotFound
 from qbench.service.domain import LedgerLine
-from qbench.service.store.ledger import spent_by_basis
+from qbench.service.store.ledger import line_of, spent_by_basis
 from qbench.service.store.shelf import Shelf
 from qbench.service.tables import ATTEMPT, LEDGER, SAMPLE
 
@@ -156,17 +156,10 @@ class Reading(Shelf):
 
     def ledger(self, run_id: str) -> Iterator[LedgerLine]:
         """Yield a run's lines of cost in the order they were written."""
-        query = (
-            select(LEDGER)
-            .join(ATTEMPT, ATTEMPT.c.id == LEDGER.c.attempt_id)
-            .where(ATTEMPT.c.run_id == run_id)
-            .order_by(LEDGER.c.id)
-        )
+        query = select(LEDGER).where(LEDGER.c.run_id == run_id).order_by(LEDGER.c.id)
         with self.reading() as view:
-            for row in view.execute(query):
-                body = dict(row._mapping)
-                del body["id"]
-                yield LedgerLine(**(body | {"usage": msgspec.json.decode(row.usage)}))
+            for row in view.execute(query).mappings():
+                yield line_of(row)
 
     def export(self, run_id: str) -> Iterator[dict[str, Any]]:
         """Yield every attempt of a run, superseded ones too, as plain values."""
@@ -175,10 +168,10 @@ class Reading(Shelf):
             costs.setdefault(line.attempt_id, {})[line.basis] = line.dollars
         query = select(ATTEMPT).where(ATTEMPT.c.run_id == run_id).order_by(ATTEMPT.c.id)
         with self.reading() as view:
-            for row in view.execute(query):
-                body = dict(row._mapping)
-                body["components"] = msgspec.json.decode(row.components)
-                yield body | {"dollars": costs.get(row.id, {})}
+            for row in view.execute(query).mappings():
+                components = msgspec.json.decode(row["components"])
+                dollars = costs.get(row["id"], {})
+                yield dict(row) | {"components": components, "dollars": dollars}
 
 
 def _costs(view: Connection, current: Any, ids: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
@@ -215,7 +208,7 @@ def _sample_facts(view: Connection, ids: list[str]) -> list[tuple[str, str, str,
     columns = (SAMPLE.c.id, SAMPLE.c.family, SAMPLE.c.task, SAMPLE.c.level)
     for start in range(0, len(ids), 500):
         query = select(*columns).where(SAMPLE.c.id.in_(ids[start : start + 500]))
-        found.update({row.id: tuple(row) for row in view.execute(query)})  # type: ignore[misc]
+        found.update({row.id: tuple(row) for row in view.execute(query)})
     return [found[key] for key in ids]
 
 

@@ -1,4 +1,4 @@
-"""Runs, cells, shards and engine sessions."""
+"""Runs, cells and shards."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
-from sqlalchemy import Connection, Row, Table, func, insert, select, update
+from sqlalchemy import Connection, Row, RowMapping, Table, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -20,26 +19,27 @@ from qbench.service.domain import (
     AttemptStatus,
     Cell,
     Controls,
-    Endpoint,
-    EngineSeconds,
-    LedgerLine,
     Request,
     Run,
     RunStatus,
     Shard,
 )
-from qbench.service.store.ledger import insert_lines, spent_by_basis
+from qbench.service.money import MachinePrice, TokenPrice
+from qbench.service.store.ledger import spent_by_basis
 from qbench.service.store.shelf import Shelf
 from qbench.service.tables import (
     ATTEMPT,
     CELL,
-    ENDPOINT,
     PRICE,
     RUN,
     SAMPLE,
     SHARD,
 )
 
+PRICES: dict[str, msgspec.json.Decoder[TokenPrice] | msgspec.json.Decoder[MachinePrice]] = {
+    "TokenPrice": msgspec.json.Decoder(TokenPrice),
+    "MachinePrice": msgspec.json.Decoder(MachinePrice),
+}
 ENDED = (RunStatus.DONE, RunStatus.PARTIAL)
 
 
@@ -150,7 +150,7 @@ class Runs(Shelf):
         """Return a run's cells."""
         query = select(CELL).where(CELL.c.run_id == run_id).order_by(CELL.c.id)
         with self.reading() as view:
-            return tuple(Cell(**row._mapping) for row in view.execute(query))
+            return tuple(Cell(**row) for row in view.execute(query).mappings())
 
     def shards(self, run_id: str, *, open_only: bool = False) -> tuple[Shard, ...]:
         """Return a run's shards in the order of the plan."""
@@ -158,7 +158,7 @@ class Runs(Shelf):
         if open_only:
             query = query.where(SHARD.c.closed.is_(False))
         with self.reading() as view:
-            return tuple(_shard(row) for row in view.execute(query))
+            return tuple(_shard(row) for row in view.execute(query).mappings())
 
     def missing(self, shard: Shard) -> tuple[tuple[str, int], ...]:
         """Return (sample id, epoch) without a current scored or unscored attempt."""
@@ -219,46 +219,11 @@ class Runs(Shelf):
         with self.reading() as view:
             return _planned(view, run_id)
 
-    def open_endpoint(self, endpoint: Endpoint) -> None:
-        """Write down that an engine is up."""
-        with self.writing() as tx:
-            tx.execute(insert(ENDPOINT), [_endpoint_values(endpoint)])
-
-    def touch_endpoint(self, endpoint_id: str, seconds: EngineSeconds, at: datetime) -> None:
-        """Write a sign of life, with how the engine spent its time so far."""
-        values = {"seconds": msgspec.json.encode(seconds), "touched_at": at}
-        with self.writing() as tx:
-            tx.execute(update(ENDPOINT).where(ENDPOINT.c.id == endpoint_id).values(values))
-
-    def close_endpoint(
-        self, endpoint_id: str, seconds: EngineSeconds, at: datetime, lines: Sequence[LedgerLine]
-    ) -> None:
-        """End an engine session and book its bill, both or neither. A second call does nothing."""
-        values = {"seconds": msgspec.json.encode(seconds), "touched_at": at, "stopped_at": at}
-        closing = (
-            update(ENDPOINT)
-            .where(ENDPOINT.c.id == endpoint_id, ENDPOINT.c.stopped_at.is_(None))
-            .values(values)
-        )
-        with self.writing() as tx:
-            if tx.execute(closing).rowcount:
-                insert_lines(tx, lines)
-
-    def endpoints(self, run_id: str) -> tuple[Endpoint, ...]:
-        """Return a run's engine sessions, oldest first."""
-        return self._endpoints(run_id, orphaned=False)
-
-    def orphaned_endpoints(self, run_id: str) -> tuple[Endpoint, ...]:
-        """Return sessions that nobody ended; ``stopped_at`` is their last sign of life."""
-        return self._endpoints(run_id, orphaned=True)
-
-    def _endpoints(self, run_id: str, *, orphaned: bool) -> tuple[Endpoint, ...]:
-        query = select(ENDPOINT).where(ENDPOINT.c.run_id == run_id)
-        if orphaned:
-            query = query.where(ENDPOINT.c.stopped_at.is_(None))
+    def prices(self) -> dict[str, TokenPrice | MachinePrice]:
+        """Return every price that a ledger line points at, by id."""
         with self.reading() as view:
-            rows = view.execute(query.order_by(ENDPOINT.c.id)).all()
-        return tuple(_endpoint(row, orphaned=orphaned) for row in rows)
+            rows = view.execute(select(PRICE)).all()
+        return {row.id: PRICES[row.kind].decode(row.body) for row in rows}
 
     def save_prices(self, prices: dict[str, Struct]) -> None:
         """Keep the dated prices that ledger lines point at, by id; known ones are left alone."""
@@ -322,7 +287,7 @@ def _counts(view: Connection, run_id: str) -> dict[str, dict[str, int]]:
 def _planned(view: Connection, run_id: str) -> dict[str, int]:
     query = select(SHARD).where(SHARD.c.run_id == run_id)
     planned: dict[str, int] = {}
-    for row in view.execute(query):
+    for row in view.execute(query).mappings():
         shard = _shard(row)
         size = len(shard.sample_ids) * shard.epochs
         planned[shard.system_id] = planned.get(shard.system_id, 0) + size
@@ -358,25 +323,6 @@ def _shard_values(shard: Shard) -> dict[str, Any]:
     return msgspec.structs.asdict(shard) | {"sample_ids": msgspec.json.encode(shard.sample_ids)}
 
 
-def _shard(row: Row[Any]) -> Shard:
-    ids = msgspec.json.decode(row.sample_ids, type=tuple[str, ...])
-    return Shard(**(dict(row._mapping) | {"sample_ids": ids}))
-
-
-def _endpoint_values(endpoint: Endpoint) -> dict[str, Any]:
-    return {
-        "id": endpoint.id,
-        "run_id": endpoint.run_id,
-        "touched_at": endpoint.started_at,
-        "stopped_at": None,
-        "seconds": msgspec.json.encode(endpoint.seconds),
-        "body": msgspec.json.encode(endpoint),
-    }
-
-
-def _endpoint(row: Row[Any], *, orphaned: bool) -> Endpoint:
-    return replace(
-        msgspec.json.decode(row.body, type=Endpoint),
-        seconds=msgspec.json.decode(row.seconds, type=EngineSeconds),
-        stopped_at=row.touched_at if orphaned else row.stopped_at,
-    )
+def _shard(row: RowMapping) -> Shard:
+    ids = msgspec.json.decode(row["sample_ids"], type=tuple[str, ...])
+    return Shard(**(dict(row) | {"sample_ids": ids}))

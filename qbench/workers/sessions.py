@@ -1,0 +1,156 @@
+"""Engine sessions: an engine's life from the first second it is paid for to its bill.
+
+A session is written down before its engine starts and touched every ``HEARTBEAT_S``, so that a
+killed process leaves a record of what its engine cost; whoever works on the run next bills it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from qbench.errors import StoreError
+from qbench.service.attribution import engine_lines, session_lines
+from qbench.service.domain import Endpoint, EngineSeconds, LedgerLine, Run, System, new_id
+from qbench.service.pricebook import PriceBook
+from qbench.service.store import Recorded, Store
+from qbench.workers.engines import Say, Serving, load_engine
+from qbench.workers.recorder import Recorder
+from qbench.workers.tariffs import expected_hardware, tariff_of
+
+HEARTBEAT_S = 2.0
+"""How often an engine's seconds are written down: the cost that a killed run may lose."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Books:
+    """Where a run's sessions are written down and billed."""
+
+    run: Run
+    store: Store
+    prices: PriceBook
+    recorder: Recorder[Recorded]
+
+
+class _Reading:
+    """An engine's seconds: load time by our clock until it is up, then its own."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self.serving: Serving | None = None
+
+    async def seconds(self) -> EngineSeconds:
+        if self.serving is None:
+            return EngineSeconds(load=time.monotonic() - self._began)
+        return await self.serving.seconds()
+
+
+@asynccontextmanager
+async def engine_session(
+    books: Books, system: System, say: Say
+) -> AsyncIterator[tuple[Serving, Endpoint]]:
+    """Start an engine, yield it, bill it and stop it.
+
+    The bill comes before the stop, so that a second Ctrl-C during a slow stop loses nothing. An
+    engine that does not come up is billed for the time it took.
+
+    Raises:
+        EngineStartError: the engine did not come up.
+
+    """
+    endpoint, reading = _starting(books.run, system), _Reading()
+    await asyncio.to_thread(books.store.open_endpoint, endpoint, healthy=False)
+    beat = asyncio.create_task(_heartbeat(books.store, endpoint.id, reading))
+    try:
+        concurrency = books.run.controls.concurrency
+        async with load_engine(system.engine).serve(
+            system, concurrency=concurrency, say=say
+        ) as serving:
+            endpoint, reading.serving = _joined(serving.endpoint, endpoint), serving
+            async with _billed(books, endpoint, reading, beat):
+                await asyncio.to_thread(books.store.publish_endpoint, endpoint)
+                yield serving, endpoint
+    except BaseException:
+        if reading.serving is None:
+            async with _billed(books, endpoint, reading, beat):
+                pass
+        raise
+
+
+def _starting(run: Run, system: System) -> Endpoint:
+    return Endpoint(
+        id=new_id(),
+        run_id=run.id,
+        engine_key=system.engine_key,
+        base_url="",
+        served_name=system.model,
+        started_at=datetime.now(UTC),
+        hardware=expected_hardware(system),
+        format_requested=system.format,
+    )
+
+
+def _joined(served: Endpoint, opened: Endpoint) -> Endpoint:
+    """What the engine says of itself, under the session that was opened for it."""
+    return replace(served, id=opened.id, run_id=opened.run_id, started_at=opened.started_at)
+
+
+async def _heartbeat(store: Store, endpoint_id: str, reading: _Reading) -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT_S)
+        seconds = await reading.seconds()
+        try:
+            await asyncio.to_thread(store.touch_endpoint, endpoint_id, seconds, datetime.now(UTC))
+        except StoreError:
+            continue  # a database that does not answer now may answer the next beat
+
+
+@asynccontextmanager
+async def _billed(
+    books: Books, endpoint: Endpoint, reading: _Reading, beat: asyncio.Task[None]
+) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        beat.cancel()
+        await asyncio.shield(_close(books, endpoint, reading))
+
+
+async def _close(books: Books, endpoint: Endpoint, reading: _Reading) -> None:
+    """Bill the session when every attempt it served is durable."""
+    await books.recorder.flush()
+    ended = replace(endpoint, seconds=await reading.seconds(), stopped_at=datetime.now(UTC))
+    await asyncio.to_thread(settle, ended, books.run, books.store, books.prices)
+
+
+def settle(endpoint: Endpoint, run: Run, store: Store, prices: PriceBook) -> None:
+    """Book an ended session: shared among the attempts it served, else on the run; idempotent."""
+    at = endpoint.stopped_at or datetime.now(UTC)
+    store.close_endpoint(endpoint.id, endpoint.seconds, at, _bill(endpoint, run, store, prices))
+
+
+def _bill(endpoint: Endpoint, run: Run, store: Store, prices: PriceBook) -> list[LedgerLine]:
+    system = next(s for s in run.request.systems if s.engine_key == endpoint.engine_key)
+    tariff = tariff_of(system, endpoint, run.controls, prices)
+    if tariff.token is not None:  # an API is paid by token, attempt by attempt
+        return []
+    if tariff.machine is not None:
+        store.save_prices({tariff.machine.id: tariff.machine})
+    work = store.attempts_of(endpoint.id)
+    if work:
+        return engine_lines(endpoint.seconds, work, tariff.machine, at=endpoint.started_at)
+    if not (run.controls.hardware or endpoint.hardware):  # a machine of somebody else
+        return []
+    return session_lines(endpoint.id, endpoint.seconds, tariff.machine, at=endpoint.started_at)
+
+
+def settle_orphans(run: Run, store: Store, prices: PriceBook) -> None:
+    """Bill the sessions that a killed process left open, up to their last sign of life."""
+    for endpoint in store.orphaned_endpoints(run.id):
+        settle(endpoint, run, store, prices)
