@@ -7,10 +7,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from qbench import __version__
 from qbench.benchmarks.chat import ChatRequest, Timing, TokenUsage, Turn
@@ -50,17 +50,20 @@ FAULT_ERRORS: dict[Fault, type[EngineUnavailable | EngineTimeout | EngineReplyIn
 """What each fault is once retries are used up. ``hang`` never gets that far."""
 
 
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
 class ScriptedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``System.options`` of this engine."""
 
     script: Any = "sum"
-    accuracy: float | dict[str, float] = 0.8
+    accuracy: Share | dict[str, Share] = 0.8
     """Of ``sum``; by format where it is a mapping, ``*`` for all others."""
     seed: int = 0
-    faults: dict[str, float] = {}
+    faults: dict[str, Share] = {}
     """Rate of each fault, per call."""
-    ttft_s: float = 0.0
-    itl_s: float = 0.0
+    ttft_s: Annotated[float, Meta(ge=0)] = 0.0
+    itl_s: Annotated[float, Meta(ge=0)] = 0.0
 
     @classmethod
     def of(cls, system: System) -> ScriptedOptions:
