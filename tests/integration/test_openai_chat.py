@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from typing import Any
 
@@ -100,7 +101,7 @@ async def test_provider_details_of_usage_are_kept_untouched(stream: bool) -> Non
             b'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\r\n\r\n'
             b": a comment\nevent: ping\n"
             b'data: {"choices":[],"usage":%s}\n\ndata: [DONE]\n\n'
-        ) % web.json_response(usage).body  # type: ignore[operator]  # bytes here
+        ) % json.dumps(usage).encode()
         return web.Response(body=chunks, content_type="text/event-stream")
 
     async with answering(handler) as url:
