@@ -7,21 +7,19 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
-import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from qbench import __version__
 from qbench.benchmarks.chat import ChatRequest, Timing, TokenUsage, Turn
 from qbench.errors import (
-    ConfigError,
     EngineReplyInvalid,
     EngineTimeout,
     EngineUnavailable,
     QbenchError,
 )
-from qbench.service.domain import Endpoint, EngineSeconds, System, new_id
+from qbench.service.domain import Endpoint, System, new_id
 from qbench.workers.engines import Say
 from qbench.workers.engines.behaviours import (
     Asked,
@@ -35,6 +33,8 @@ from qbench.workers.engines.behaviours import (
     seeded,
 )
 from qbench.workers.engines.inflight import InFlight
+from qbench.workers.engines.options import read_options
+from qbench.workers.engines.serving import MeasuredServing
 from qbench.workers.limiter import FixedLimit, Gate
 
 _AGAIN = "This fault is scripted; resume the run to see it tried again."
@@ -50,28 +50,25 @@ FAULT_ERRORS: dict[Fault, type[EngineUnavailable | EngineTimeout | EngineReplyIn
 """What each fault is once retries are used up. ``hang`` never gets that far."""
 
 
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
 class ScriptedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``System.options`` of this engine."""
 
     script: Any = "sum"
-    accuracy: float | dict[str, float] = 0.8
+    accuracy: Share | dict[str, Share] = 0.8
     """Of ``sum``; by format where it is a mapping, ``*`` for all others."""
     seed: int = 0
-    faults: dict[str, float] = {}
+    faults: dict[str, Share] = {}
     """Rate of each fault, per call."""
-    ttft_s: float = 0.0
-    itl_s: float = 0.0
+    ttft_s: Annotated[float, Meta(ge=0)] = 0.0
+    itl_s: Annotated[float, Meta(ge=0)] = 0.0
 
     @classmethod
     def of(cls, system: System) -> ScriptedOptions:
         """Read a system's options. Raises ConfigError."""
-        try:
-            return msgspec.convert(system.options, cls)
-        except msgspec.ValidationError as error:
-            raise ConfigError(
-                f"The options of the scripted engine are wrong: {error}.",
-                hint=f"It knows {', '.join(cls.__struct_fields__)}.",
-            ) from error
+        return read_options(system, cls)
 
     def behaviour(self, format_name: str) -> Behaviour:
         """Return what answers. Raises ConfigError, NotFound."""
@@ -139,18 +136,6 @@ async def _fail(fault: Fault) -> NoReturn:
     raise FAULT_ERRORS[fault](f"The scripted engine failed as told: {fault}.", hint=_AGAIN)
 
 
-class ScriptedServing:
-    """A scripted engine that is up."""
-
-    def __init__(self, endpoint: Endpoint, chat: ScriptedChat) -> None:
-        self.endpoint = endpoint
-        self.chat = chat
-
-    async def seconds(self) -> EngineSeconds:
-        """Return busy and idle time."""
-        return self.chat.in_flight.seconds()
-
-
 class ScriptedEngine:
     """Serves a behaviour under any model and format name. Its endpoint has no hardware."""
 
@@ -165,7 +150,7 @@ class ScriptedEngine:
     @asynccontextmanager
     async def serve(
         self, system: System, *, concurrency: int, say: Say
-    ) -> AsyncIterator[ScriptedServing]:
+    ) -> AsyncIterator[MeasuredServing]:
         """Yield the engine; there is nothing to start."""
         options = ScriptedOptions.of(system)
         chat = ScriptedChat(
@@ -175,7 +160,7 @@ class ScriptedEngine:
             concurrency=concurrency,
         )
         say(f"scripted engine: {options.script if isinstance(options.script, str) else 'script'}")
-        yield ScriptedServing(_endpoint(system), chat)
+        yield MeasuredServing(_endpoint(system), chat)
 
 
 def _endpoint(system: System) -> Endpoint:
