@@ -135,6 +135,8 @@ class _Attempt:
             if not calls:
                 return self._finish(turn)
             await self._run_calls(calls)
+            if self._spent() and self._judged_by_state():
+                return "answered"
             if choice == "none":
                 return "calls"
 
@@ -155,6 +157,10 @@ class _Attempt:
     def _spent(self) -> bool:
         """Say whether the sample's tool calls are used up."""
         return 0 < self._sample.max_calls <= len(self._runs)
+
+    def _judged_by_state(self) -> bool:
+        """Say whether nothing that the model could still say would count."""
+        return self._sample.answer is None and self._sample.end_state is not None
 
     def _tool_choice(self) -> ToolChoice:
         if not self._turns:

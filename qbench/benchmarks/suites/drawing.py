@@ -1,0 +1,28 @@
+"""How a suite spreads samples over tasks and levels, and names them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from qbench.benchmarks.suite import Sample
+
+
+def places(
+    tasks: Sequence[str], levels: Sequence[int], limit: int
+) -> Iterator[tuple[str, int, int]]:
+    """Yield (task, level, number) for ``limit`` samples; a larger limit extends a smaller one."""
+    pairs = [(task, level) for level in sorted(levels) for task in tasks]
+    for place in range(limit):
+        task, level = pairs[place % len(pairs)]
+        yield task, level, place // len(pairs)
+
+
+def named(sample: Sample, number: int) -> Sample:
+    """Give a sample its id: place, and a digest of everything it says."""
+    text = msgspec.json.encode(replace(sample, id=""), order="deterministic")
+    digest = hashlib.sha256(text).hexdigest()[:10]
+    return replace(sample, id=f"{sample.suite}/{sample.task}/{sample.level}/{number}-{digest}")
