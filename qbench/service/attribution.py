@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from math import lcm, prod
 
 from msgspec.structs import replace
 
@@ -65,9 +66,9 @@ def engine_lines(
     """
     if not work:
         return []
-    shares = busy_shares(seconds, work)
+    weights = _weights(seconds, work)
     bases: tuple[Basis, ...] = ("saturated", "dedicated")
-    return [line for basis in bases for line in _lines(basis, seconds, work, price, shares, at)]
+    return [line for basis in bases for line in _lines(basis, seconds, work, price, weights, at)]
 
 
 def session_lines(
@@ -107,15 +108,9 @@ def busy_shares(seconds: EngineSeconds, work: Sequence[AttemptWork]) -> list[Fra
     Prefill seconds are split by prompt tokens that no cache served, decode seconds by generated
     tokens, and busy seconds that are neither by both, a generated one counting ``DECODE_WEIGHT``.
     """
-    prompts = _split([item.uncached_prompt_tokens for item in work])
-    replies = _split([item.completion_tokens for item in work])
-    both = _split([_combined(item) for item in work])
-    prefill, decode, rest = _pots(seconds)
-    whole = prefill + decode + rest
-    if whole == 0:
-        return both
-    pots = zip(prompts, replies, both, strict=True)
-    return [(prefill * p + decode * r + rest * b) / whole for p, r, b in pots]
+    weights = _weights(seconds, work)
+    whole = sum(weights)
+    return [Fraction(weight, whole) for weight in weights]
 
 
 def reprice(line: LedgerLine, price: MachinePrice) -> LedgerLine:
@@ -174,13 +169,13 @@ def _lines(
     seconds: EngineSeconds,
     work: Sequence[AttemptWork],
     price: MachinePrice | None,
-    shares: list[Fraction],
+    weights: list[int],
     at: datetime,
 ) -> list[LedgerLine]:
-    times = allot(billed_seconds(seconds, basis), shares, NANOSECOND)
+    times = _allot(billed_seconds(seconds, basis), weights, NANOSECOND)
     dollars: Sequence[Decimal | None] = [None] * len(work)
     if price is not None:
-        dollars = allot(engine_dollars(seconds, basis, price), shares, QUANTUM)
+        dollars = _allot(engine_dollars(seconds, basis, price), weights, QUANTUM)
     return [
         LedgerLine(
             attempt_id=item.attempt_id,
@@ -207,24 +202,53 @@ def allot(total: Decimal, shares: Sequence[Fraction], unit: Decimal) -> list[Dec
         unit: a power of ten.
 
     """
-    units = int(total / unit)
-    exact = [units * share for share in shares]
-    parts = [int(part) for part in exact]
-    order = sorted(range(len(parts)), key=lambda i: parts[i] - exact[i])
+    return _allot(total, _integers(shares), unit)
+
+
+def _allot(total: Decimal, weights: Sequence[int], unit: Decimal) -> list[Decimal]:
+    """Do ``allot`` by integer weights: a session of a million attempts is billed in seconds."""
+    units, whole = int(total / unit), sum(weights)
+    pairs = [divmod(units * weight, whole) for weight in weights]
+    parts = [part for part, _ in pairs]
+    order = sorted(range(len(parts)), key=lambda i: -pairs[i][1])
     for index in order[: units - sum(parts)]:
         parts[index] += 1
     return [part * unit for part in parts]
 
 
-def _split(tokens: list[int | None]) -> list[Fraction]:
-    """Return shares of one by count; equal shares for the unknown, and for all when all are 0."""
-    equal = Fraction(1, len(tokens))
+def _integers(shares: Sequence[Fraction]) -> list[int]:
+    """Return integers in the same proportions."""
+    scale = lcm(*(share.denominator for share in shares))
+    return [share.numerator * (scale // share.denominator) for share in shares]
+
+
+def _weights(seconds: EngineSeconds, work: Sequence[AttemptWork]) -> list[int]:
+    """Return integers in the proportions of ``busy_shares``."""
+    both = _split([_combined(item) for item in work])
+    prefill, decode, rest = _integers(_pots(seconds))
+    if prefill + decode + rest == 0:
+        return both
+    prompts = _split([item.uncached_prompt_tokens for item in work])
+    replies = _split([item.completion_tokens for item in work])
+    sums = sum(prompts), sum(replies), sum(both)
+    p_scale, r_scale, b_scale = (
+        part * (prod(sums) // own) for part, own in zip((prefill, decode, rest), sums, strict=True)
+    )
+    pots = zip(prompts, replies, both, strict=True)
+    return [p_scale * p + r_scale * r + b_scale * b for p, r, b in pots]
+
+
+def _split(tokens: list[int | None]) -> list[int]:
+    """Return weights by count; equal ones for the unknown, and for all when all are 0.
+
+    The unknown get one n-th each, the known share the rest by count: times n x total, these are
+    integers.
+    """
     known = [count for count in tokens if count is not None]
     total = sum(known)
     if total == 0:
-        return [equal] * len(tokens)
-    rest = equal * len(known)
-    return [equal if count is None else rest * count / total for count in tokens]
+        return [1] * len(tokens)
+    return [total if count is None else len(known) * count for count in tokens]
 
 
 def _combined(item: AttemptWork) -> int | None:

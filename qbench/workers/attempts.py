@@ -93,7 +93,7 @@ def _judged(
     return Attempt(
         id=new_id(),
         run_id=bench.run.id,
-        system_id=bench.system.id,
+        system_id=job.shard.system_id,
         sample_id=job.sample.id,
         epoch=job.epoch,
         cell_id=job.shard.cell_id,

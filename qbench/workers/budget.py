@@ -8,6 +8,9 @@ from decimal import Decimal
 
 NOTHING = Decimal(0)
 
+STOP_S = 0.25
+"""Seconds that stopping a local engine's meter may take."""
+
 
 class Budget:
     """Dollars of one run: settled, running by the second, and reserved for attempts in flight.
@@ -44,7 +47,8 @@ class Budget:
         """How long the meter may run on; None without a limit or a meter."""
         if self.limit is None or not self._rate:
             return None
-        return max(0.0, float((self.limit - self.spent - self._reserved) / self._rate))
+        left = float((self.limit - self.spent - self._reserved) / self._rate)
+        return max(0.0, left - STOP_S)
 
     def start_meter(self, dollars_per_second: Decimal) -> None:
         """A local engine starts; its load time is paid too."""
@@ -61,7 +65,7 @@ class Budget:
 
     def admit(self, reserve: Decimal = NOTHING) -> bool:
         """Reserve for one more attempt, or refuse it; a refusal is final for the run."""
-        tail = self._rate * Decimal(self._longest)
+        tail = self._rate * Decimal(self._longest + STOP_S)
         if self.limit is not None and self.spent + self._reserved + reserve + tail > self.limit:
             self.reached = True
         if not self.reached:

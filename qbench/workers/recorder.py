@@ -41,13 +41,17 @@ class Recorder(Generic[T]):
         if self._task is not None:
             await asyncio.shield(self._task)
 
-    async def save(self, item: T) -> None:
-        """Return when ``item`` is durable. Raises what the commit raised."""
+    def put(self, item: T) -> asyncio.Future[None]:
+        """Hand ``item`` over; the future is done when it is durable or its commit failed."""
         future = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         self._quiet.clear()
         self._wake.set()
-        await future
+        return future
+
+    async def save(self, item: T) -> None:
+        """Return when ``item`` is durable. Raises what the commit raised."""
+        await self.put(item)
 
     async def flush(self) -> None:
         """Return when everything handed over so far is durable or has failed."""

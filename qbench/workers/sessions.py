@@ -74,7 +74,8 @@ async def engine_session(
         ) as serving:
             endpoint, reading.serving = _joined(serving.endpoint, endpoint), serving
             async with _billed(books, endpoint, reading, beat):
-                await asyncio.to_thread(books.store.publish_endpoint, endpoint)
+                up = replace(endpoint, seconds=await reading.seconds())
+                await asyncio.to_thread(books.store.publish_endpoint, up)
                 yield serving, endpoint
     except BaseException:
         if reading.serving is None:

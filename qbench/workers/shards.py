@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 
 from qbench.benchmarks.suite import Sample
 from qbench.errors import EngineUnavailable
@@ -38,8 +39,13 @@ class Pool:
     """The most one attempt did cost so far."""
     left: dict[str, int] = field(default_factory=dict)
     """Attempts not yet durable, by open shard."""
+    full: list[str] = field(default_factory=list)
+    """Shards whose last attempt is durable, to be closed."""
     failures: int = 0
     """Engine failures in a row."""
+    backlog: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BACKLOG))
+    unsaved: BaseException | None = None
+    """Why an attempt could not be saved: work stops, for its results would be lost too."""
 
     @property
     def reserve(self) -> Decimal:
@@ -56,13 +62,17 @@ async def work_through(pool: Pool, shards: Sequence[Shard], *, workers: int) -> 
 
     """
     jobs = _jobs(pool, shards)
-    backlog = asyncio.Semaphore(BACKLOG)
     try:
-        async with asyncio.TaskGroup() as saving, asyncio.TaskGroup() as working:
+        async with asyncio.TaskGroup() as working:
             for _ in range(workers):
-                working.create_task(_work(pool, jobs, saving, backlog))
+                working.create_task(_work(pool, jobs))
     except ExceptionGroup as group:
         raise _first(group) from None
+    finally:
+        await asyncio.shield(pool.recorder.flush())  # a cancelled run keeps what has ended
+    if pool.unsaved is not None:
+        raise pool.unsaved
+    await _close_shards(pool)
 
 
 def _first(group: ExceptionGroup[Exception]) -> Exception:
@@ -77,14 +87,12 @@ def _jobs(pool: Pool, shards: Sequence[Shard]) -> Iterator[Job]:
         missing = pool.store.missing(shard)
         pool.left[shard.id] = len(missing)
         if not missing:
-            pool.store.close_shard(shard.id)
+            pool.full.append(shard.id)
         for sample_id, epoch in missing:
             yield Job(shard=shard, sample=pool.samples[sample_id], epoch=epoch)
 
 
-async def _work(
-    pool: Pool, jobs: Iterator[Job], saving: asyncio.TaskGroup, backlog: asyncio.Semaphore
-) -> None:
+async def _work(pool: Pool, jobs: Iterator[Job]) -> None:
     for job in jobs:
         reserve = pool.reserve
         if not pool.budget.admit(reserve):
@@ -93,18 +101,32 @@ async def _work(
         cost = _cost(recorded, reserve)
         pool.dearest = max(pool.dearest, cost)
         pool.budget.settle(reserve, cost, recorded.attempt.transcript.seconds)
-        await backlog.acquire()
-        saving.create_task(_save(pool, job, recorded, backlog))
+        await pool.backlog.acquire()
+        if pool.unsaved is not None:
+            raise pool.unsaved
+        saving = pool.recorder.put(recorded)
+        saving.add_done_callback(partial(_saved, pool, job, recorded))
         _break_if_dead(pool, recorded)
+        await _close_shards(pool)
 
 
-async def _save(pool: Pool, job: Job, recorded: Recorded, backlog: asyncio.Semaphore) -> None:
-    await pool.recorder.save(recorded)
-    backlog.release()
+def _saved(pool: Pool, job: Job, recorded: Recorded, saving: asyncio.Future[None]) -> None:
+    """Count an attempt that is durable now, or note why it could not be saved."""
+    pool.backlog.release()
+    error = saving.exception()
+    if error is not None:
+        pool.unsaved = error
+        return
     pool.ended(recorded)
     pool.left[job.shard.id] -= 1
     if not pool.left[job.shard.id]:
-        await asyncio.to_thread(pool.store.close_shard, job.shard.id)
+        pool.full.append(job.shard.id)
+
+
+async def _close_shards(pool: Pool) -> None:
+    """Close the shards whose last attempt is durable."""
+    while pool.full:
+        await asyncio.to_thread(pool.store.close_shard, pool.full.pop())
 
 
 def _cost(recorded: Recorded, reserve: Decimal) -> Decimal:

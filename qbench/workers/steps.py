@@ -7,7 +7,7 @@ step starts what serves a (model, format) once and works through its open shards
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -137,11 +137,19 @@ async def engine_step(session: Session, systems: Sequence[System]) -> None:
     """Start the engine that ``systems`` share and make their missing attempts."""
     shards = session.store.shards(session.run.id, open_only=True)
     wanted = {system.id: [s for s in shards if s.system_id == system.id] for system in systems}
-    if not any(wanted.values()) or not session.budget.admit():
+    if not any(wanted.values()):
         return
     planned = planned_tariff(systems[0], session.run.controls, session.prices)
+    with _meter(session.budget, planned.per_second):
+        if session.budget.admit():
+            await _serve(session, systems, wanted)
+
+
+async def _serve(
+    session: Session, systems: Sequence[System], wanted: Mapping[str, Sequence[Shard]]
+) -> None:
     async with (
-        _metered(session.budget, planned.per_second) as deadline,
+        _deadline(session.budget) as deadline,
         engine_session(session, systems[0], session.progress.say) as (serving, endpoint),
     ):
         tariff = tariff_of(systems[0], endpoint, session.run.controls, session.prices)
@@ -154,19 +162,18 @@ async def engine_step(session: Session, systems: Sequence[System]) -> None:
 
 
 @asynccontextmanager
-async def _metered(budget: Budget, per_second: Decimal) -> AsyncIterator[asyncio.Timeout]:
-    """Run the budget's meter, and cancel the body when it reaches the limit.
+async def _deadline(budget: Budget) -> AsyncIterator[asyncio.Timeout]:
+    """Cancel the body when the budget's meter reaches the limit.
 
     A cancelled attempt never happened: it is made again when the run is resumed.
     """
-    with _meter(budget, per_second):
-        try:
-            async with asyncio.timeout(budget.seconds_left) as deadline:
-                yield deadline
-        except TimeoutError:
-            if not deadline.expired():
-                raise
-            budget.reached = True
+    try:
+        async with asyncio.timeout(budget.seconds_left) as deadline:
+            yield deadline
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        budget.reached = True
 
 
 @contextmanager

@@ -19,7 +19,7 @@ class BrokenEngine:
 
     @asynccontextmanager
     async def serve(self, system: System, *, concurrency: int, say: Say) -> AsyncIterator[Serving]:
-        del say
+        del system, say
         await asyncio.sleep(0.02)
         if concurrency:
             raise EngineStartError("The engine exited with 1.", hint="Read its log.")

@@ -206,7 +206,7 @@ async def test_an_engine_that_does_not_come_up_is_billed_and_the_others_go_on(
 
 
 async def test_the_budget_stops_a_run_before_it_is_passed(store: Store) -> None:
-    budget = Decimal("0.50")
+    budget = Decimal("0.75")
     slow = system("bf16", ttft_s=0.05)
     plan = create(store, request((slow,), limit=10_000), replace(ON_BOX, budget=budget))
     log = Log()
@@ -219,21 +219,22 @@ async def test_the_budget_stops_a_run_before_it_is_passed(store: Store) -> None:
     assert await run_it(plan, store, again) is RunStatus.BUDGET
     assert store.paid(plan.run.id) <= budget
 
-    raised = replace(plan.run, controls=replace(ON_BOX, budget=Decimal("1.00")))
+    raised = replace(plan.run, controls=replace(ON_BOX, budget=Decimal("1.50")))
     more = Log()
     assert await run_it(raised, store, more) is RunStatus.BUDGET
     assert more.attempts
-    assert budget < store.paid(plan.run.id) <= Decimal("1.00")
+    assert budget < store.paid(plan.run.id) <= Decimal("1.50")
 
 
 async def test_the_budget_ends_attempts_that_never_end(store: Store) -> None:
     hanging = system("bf16", faults={"hang": 0.5})
-    budget = Decimal("0.30")
+    budget = Decimal("0.50")
     plan = create(store, request((hanging,), limit=100), replace(ON_BOX, budget=budget))
     assert await run_it(plan, store) is RunStatus.BUDGET
     assert set(current(plan, store)) <= {"scored"}
     (session,) = store.endpoints(plan.run.id)
     assert session.stopped_at is not None
+    assert store.paid(plan.run.id) <= budget
 
 
 async def test_a_spent_budget_starts_no_engine(store: Store) -> None:

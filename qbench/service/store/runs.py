@@ -9,7 +9,18 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, Row, RowMapping, Table, func, insert, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Row,
+    RowMapping,
+    Table,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -172,16 +183,18 @@ class Runs(Shelf):
         """
         shards = self.shards(run_id)
         with self.writing() as tx:
-            opened = {shard.id for shard in shards if _missing(tx, shard)}
+            done = _done(tx, run_id)
+            opened = {shard.id for shard in shards if not _complete(shard, done)}
+            changed = [
+                {"key": shard.id, "to": not shard.closed}
+                for shard in shards
+                if shard.closed is (shard.id in opened)
+            ]
+            _set(tx, SHARD.c.closed, changed)
+            pending = dict.fromkeys((shard.cell_id for shard in shards), 0)
             for shard in shards:
-                tx.execute(
-                    update(SHARD)
-                    .where(SHARD.c.id == shard.id)
-                    .values(closed=shard.id not in opened)
-                )
-            for cell_id in {shard.cell_id for shard in shards}:
-                pending = sum(s.id in opened for s in shards if s.cell_id == cell_id)
-                tx.execute(update(CELL).where(CELL.c.id == cell_id).values(pending=pending))
+                pending[shard.cell_id] += shard.id in opened
+            _set(tx, CELL.c.pending, [{"key": key, "to": n} for key, n in pending.items()])
         return len(opened)
 
     def close_shard(self, shard_id: str) -> Closed:
@@ -255,6 +268,32 @@ def _insert_samples(tx: Connection, samples: Sequence[Sample]) -> None:
         for sample in samples
     ]
     tx.execute(_insert_new(tx, SAMPLE), rows)
+
+
+def _set(tx: Connection, column: Column[Any], changes: list[dict[str, Any]]) -> None:
+    """Write ``column`` of the rows with the id ``key``."""
+    if changes:
+        table = column.table
+        one = update(table).where(table.c.id == bindparam("key"))
+        tx.execute(one.values({column.name: bindparam("to")}), changes)
+
+
+def _done(view: Connection, run_id: str) -> dict[tuple[str, str], int]:
+    """Count the epochs that ended scored or unscored, by system and sample."""
+    query = (
+        select(ATTEMPT.c.system_id, ATTEMPT.c.sample_id, func.count())
+        .where(
+            ATTEMPT.c.run_id == run_id,
+            ATTEMPT.c.superseded_by.is_(None),
+            ATTEMPT.c.status != AttemptStatus.ERRORED.value,
+        )
+        .group_by(ATTEMPT.c.system_id, ATTEMPT.c.sample_id)
+    )
+    return {(system, sample): number for system, sample, number in view.execute(query)}
+
+
+def _complete(shard: Shard, done: dict[tuple[str, str], int]) -> bool:
+    return all(done.get((shard.system_id, i), 0) >= shard.epochs for i in shard.sample_ids)
 
 
 def _missing(view: Connection, shard: Shard) -> tuple[tuple[str, int], ...]:
