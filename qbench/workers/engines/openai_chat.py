@@ -317,4 +317,5 @@ def display_url(url: str) -> str:
     """Return ``url`` without user, password and query, which may be secret."""
     parts = urlsplit(url if "//" in url else f"//{url}")
     host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}".rstrip("/") if parts.scheme else url
+    scheme = f"{parts.scheme}://" if parts.scheme else ""
+    return f"{scheme}{host}{parts.path}".rstrip("/")
