@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
@@ -13,10 +11,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from qbench.benchmarks.chat import ChatRequest, Timing, Turn
-from qbench.errors import EngineError, EngineReplyInvalid, EngineTimeout, EngineUnavailable
+from qbench.errors import EngineReplyInvalid, EngineTimeout, EngineUnavailable
 from qbench.workers.engines.inflight import InFlight
 from qbench.workers.engines.openai_errors import (
     Backoff,
@@ -36,10 +34,8 @@ from qbench.workers.engines.openai_wire import (
     request_body,
     token_usage,
 )
+from qbench.workers.engines.tries import Ready, Tries
 from qbench.workers.limiter import FixedLimit, Gate
-
-Ready = Callable[[], Awaitable[None]]
-"""Waits until the server can take requests. Raises EngineUnavailable when it never will."""
 
 
 class ClientSettings(Struct, frozen=True, kw_only=True):
@@ -79,13 +75,23 @@ class OpenAIChat:
     ) -> None:
         self.model = model
         self.settings = settings
-        self.gate = gate or Gate(FixedLimit(16))
-        self.in_flight = InFlight()
         self.where = display_url(base_url)
         self._url = base_url.rstrip("/") + "/chat/completions"
         self._key = api_key
-        self._ready = ready
+        self._tries = Tries(
+            gate or Gate(FixedLimit(16)), settings.backoff, ready=ready, secrets=(api_key,)
+        )
         self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def gate(self) -> Gate:
+        """Decides how many requests are in flight."""
+        return self._tries.gate
+
+    @property
+    def in_flight(self) -> InFlight:
+        """The times with at least one request in flight."""
+        return self._tries.in_flight
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.where!r}, {self.model!r})"
@@ -119,20 +125,7 @@ class OpenAIChat:
 
         """
         body = self._encode(request)
-        attempt = 0
-        while True:
-            try:
-                turn = await self._gated(body, request.timeout_s)
-            except Transient as trouble:
-                if attempt >= self.settings.backoff.retries:
-                    raise self._redacted(trouble.error) from trouble.__cause__
-                delay = self.settings.backoff.wait(attempt, trouble.retry_after_s)
-            except EngineError as error:
-                raise self._redacted(error) from error.__cause__
-            else:
-                return structs.replace(turn, retries=attempt) if attempt else turn
-            attempt += 1
-            await asyncio.sleep(delay)
+        return await self._tries.turn(lambda: self._try(body, request.timeout_s))
 
     def _encode(self, request: ChatRequest) -> bytes:
         settings = self.settings
@@ -147,32 +140,6 @@ class OpenAIChat:
             return msgspec.json.encode(body)
         except UnicodeEncodeError:  # a lone surrogate in a tool's text: escape it
             return json.dumps(msgspec.to_builtins(body)).encode()
-
-    async def _gated(self, body: bytes, timeout_s: float) -> Turn:
-        """Make one try and tell the policy how it went."""
-        if self._ready is not None:
-            await self._ready()
-        gate, flight = self.gate, self.in_flight
-        await gate.enter()
-        flight.enter()
-        try:
-            turn = await self._try(body, timeout_s)
-            flight.note(turn.timing)
-            gate.policy.succeeded(gate.in_flight)
-        except (Transient, EngineTimeout) as trouble:
-            self._tell(trouble)
-            raise
-        else:
-            return turn
-        finally:
-            flight.leave()
-            gate.leave()
-
-    def _tell(self, trouble: Exception) -> None:
-        if isinstance(trouble, RateLimited):
-            self.gate.policy.rate_limited(trouble.retry_after_s)
-        else:
-            self.gate.policy.troubled()
 
     async def _try(self, body: bytes, timeout_s: float) -> Turn:
         session = self._session or self._open()
@@ -305,16 +272,10 @@ class OpenAIChat:
         )
         return self._session
 
-    def _redacted(self, error: EngineError) -> EngineError:
-        """Return ``error`` without the key: endpoints like to quote it."""
-        if not self._key or self._key not in str(error):
-            return error
-        what, hint = (text.replace(self._key, "***") for text in (error.what, error.hint))
-        return type(error)(what, hint=hint)
-
 
 def display_url(url: str) -> str:
     """Return ``url`` without user, password and query, which may be secret."""
     parts = urlsplit(url if "//" in url else f"//{url}")
     host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}".rstrip("/") if parts.scheme else url
+    scheme = f"{parts.scheme}://" if parts.scheme else ""
+    return f"{scheme}{host}{parts.path}".rstrip("/")
