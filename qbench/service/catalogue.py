@@ -30,7 +30,7 @@ MODELS: dict[str, Model] = {
         parameters=134_515_008,
         license="Apache-2.0",
         levels=(1,),
-        samples=240,
+        samples=160,
         note="small enough for two CPU cores; level 1 is within its reach",
     ),
 }

@@ -152,7 +152,8 @@ def disk(rng: random.Random, files: int, folders: int = 4) -> State:
 
 
 def _some(rng: random.Random, state: State) -> str:
-    return rng.choice(sorted(state["files"]))
+    paths: list[str] = sorted(state["files"])
+    return rng.choice(paths)
 
 
 def _new_path(rng: random.Random, state: State) -> str:

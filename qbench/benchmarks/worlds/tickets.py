@@ -178,14 +178,14 @@ def _one(text: str, tool: str) -> Callable[[random.Random], Case]:
         state = desk(rng, 4)
         ticket, agent = _some(rng, state), rng.choice(AGENTS)
         priority, tag = rng.choice(PRIORITIES[2:]), rng.choice(TAGS)
-        arguments: dict[str, Any] = {
+        arguments: dict[str, dict[str, Any]] = {
             "assign_ticket": {"ticket": ticket, "agent": agent},
             "close_ticket": {"ticket": ticket},
             "set_priority": {"ticket": ticket, "priority": priority},
             "add_tag": {"ticket": ticket, "tag": tag},
-        }[tool]
+        }
         request = text.format(ticket=ticket, agent=agent, priority=priority, tag=tag)
-        return Case(request=request, state=state, calls=(call(tool, **arguments),))
+        return Case(request=request, state=state, calls=(call(tool, **arguments[tool]),))
 
     return make
 

@@ -13,7 +13,7 @@ from torch import nn
 from transformers.utils import logging as transformers_logging
 
 from qbench.errors import QbenchError
-from qbench.workers.embedded.batching import Batcher
+from qbench.workers.embedded.batching import Batcher, Threads
 from qbench.workers.embedded.cache import Piece, Slots, Step
 from qbench.workers.embedded.loading import load
 from qbench.workers.embedded.server import Server
@@ -42,8 +42,9 @@ def main() -> int:
         dtype=loaded.dtype,
         device=loaded.device,
     )
-    torch.set_num_threads(wanted.threads or best_threads(loaded.model, slots))
-    batcher = Batcher(loaded.model, slots, concurrency=wanted.concurrency)
+    narrow = wanted.threads or best_threads(loaded.model, slots)
+    threads = Threads(narrow=narrow, wide=wanted.threads or cores())
+    batcher = Batcher(loaded.model, slots, concurrency=wanted.concurrency, threads=threads)
     batcher.start()
     server = Server(loaded, batcher, wanted.name, time.perf_counter() - began)
     web.run_app(

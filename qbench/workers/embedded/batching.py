@@ -24,6 +24,9 @@ from qbench.workers.embedded.sampling import Sampler
 CHUNK = 512
 """Most prompt tokens in one step: longer prompts are computed piecewise, others go on between."""
 
+WIDE = 48
+"""Tokens from which a step is worth all threads, see ``Threads``."""
+
 WORTHWHILE = 64
 """Tokens whose computation is worth waiting for, or worth keeping."""
 
@@ -61,6 +64,20 @@ class Generation:
         return len(self.tokens) - self.prompt
 
 
+@dataclass(frozen=True, kw_only=True)
+class Threads:
+    """CPU threads of a step: few tokens leave several threads waiting for each other."""
+
+    narrow: int
+    wide: int
+
+    def use(self, tokens: int) -> None:
+        """Set torch's threads for a step of ``tokens``."""
+        wanted = self.wide if tokens >= WIDE else self.narrow
+        if torch.get_num_threads() != wanted:
+            torch.set_num_threads(wanted)
+
+
 @dataclass(kw_only=True)
 class Meter:
     """Where the model's time went."""
@@ -85,13 +102,18 @@ class Meter:
 class Batcher:
     """Runs sequences on a model until closed."""
 
-    def __init__(self, model: nn.Module, slots: Slots, *, concurrency: int) -> None:
+    def __init__(
+        self, model: nn.Module, slots: Slots, *, concurrency: int, threads: Threads | None = None
+    ) -> None:
         self.meter = Meter()
         self._model = model
         self._slots = slots
         self._kept: list[list[int]] = [[] for _ in range(slots.keys.shape[1])]
         self._used = [0.0] * len(self._kept)
         self._concurrency = concurrency
+        self._threads = threads or Threads(
+            narrow=torch.get_num_threads(), wide=torch.get_num_threads()
+        )
         self._running: list[Generation] = []
         self._waiting: list[Generation] = []
         self._arrivals: queue.SimpleQueue[Generation | None] = queue.SimpleQueue()
@@ -216,6 +238,7 @@ class Batcher:
             self._used[sequence.slot] = time.perf_counter()
             if end == len(sequence.tokens):
                 last.append(len(flat) - 1)
+        self._threads.use(len(flat))
         device = self._slots.keys.device
         out = self._model(
             input_ids=torch.tensor([flat], device=device),

@@ -107,7 +107,7 @@ class EmbeddedEngine:
             ) as chat,
         ):
             found = await metrics(command.root_url)
-            endpoint = _endpoint(system, checkpoint, command, found, started)
+            endpoint = _endpoint(system, checkpoint, server, found, started)
             yield EmbeddedServing(endpoint, chat, server)
 
 
@@ -152,7 +152,7 @@ async def metrics(root_url: str) -> dict[str, Any]:
 def _endpoint(
     system: System,
     checkpoint: Checkpoint,
-    command: ServerCommand,
+    server: ServerProcess,
     found: dict[str, Any],
     started: datetime,
 ) -> Endpoint:
@@ -162,7 +162,8 @@ def _endpoint(
         id=new_id(),
         run_id="",
         engine_key=system.engine_key,
-        base_url=command.root_url,
+        base_url=server.command.root_url,
+        seconds=EngineSeconds(load=server.load_s),
         served_name=system.model,
         started_at=started,
         hardware=machine.name,
