@@ -5,9 +5,11 @@ Made from ``Outcomes`` by ``qbench.benchmarks.analysis``; nothing here calls a m
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from qbench.service.domain import Basis, ComputePath
@@ -123,3 +125,79 @@ class Leaderboard(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
     """What a reader must know: emulated formats, checkpoints, unpriced rows, unfinished runs."""
     schema: int = SCHEMA
+
+
+class Slice(Struct, frozen=True, kw_only=True):
+    """Two systems on a part of the samples."""
+
+    name: str
+    """``all``, ``level 2``, ``task calendar``."""
+    samples: int
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+    difference: Estimate
+    """First minus second, in pass rate."""
+    p: float
+    """Unadjusted."""
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """Two systems of a run, part by part."""
+
+    run_id: str
+    first: str
+    second: str
+    """Labels."""
+    verdict: Verdict
+    slices: tuple[Slice, ...]
+    components: dict[str, tuple[float | None, float | None]]
+    """Mean of each score component, by system; None where it has no meaning."""
+    finding: str
+    schema: int = SCHEMA
+
+
+class Point(Struct, frozen=True, kw_only=True):
+    """A system on the accuracy-cost plane."""
+
+    system_id: str
+    label: str
+    path: ComputePath
+    pass_rate: Estimate
+    cost: Estimate
+    cost_of_pass: Estimate
+    undominated: bool
+    """By the point estimates."""
+    on_frontier: float
+    """Probability over resamples."""
+    dominated_by: dict[str, float]
+    """Label of another system to the probability that it is at least as good and as cheap."""
+
+
+class Frontier(Struct, frozen=True, kw_only=True):
+    """Which systems are worth considering: nobody is both better and cheaper."""
+
+    run_id: str
+    basis: Basis
+    points: tuple[Point, ...]
+    """Cheapest first; INVALID and unpriced systems are left out."""
+    left_out: dict[str, str]
+    """Label to reason."""
+    finding: str
+    schema: int = SCHEMA
+
+
+def to_json(value: Any) -> bytes:
+    """Write a report as JSON; infinity is the string ``inf``, an undefined number null."""
+    return msgspec.json.encode(_writable(msgspec.to_builtins(value)))
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, float) and math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    if isinstance(value, dict):
+        return {key: _writable(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_writable(part) for part in value]
+    return value

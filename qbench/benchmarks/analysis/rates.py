@@ -1,4 +1,4 @@
-"""Pass rates and their intervals: plain arithmetic, so that a terminal can use it while it waits."""
+"""Pass rates and their intervals in plain arithmetic: a live display uses them too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def wilson(passed: float, n: float, z: float = Z) -> tuple[float, float]:
 
 def zero_pass_bound(n: int, alpha: float = 0.025) -> float:
     """Return the exact upper bound of a pass rate when none of ``n`` passed (Clopper-Pearson)."""
-    return 1 - alpha ** (1 / n)
+    return 1 - float(alpha ** (1 / n))
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:

@@ -52,7 +52,8 @@ def sums(outcomes: Outcomes, basis: str) -> Sums:
 
     def total(values: NDArray[np.generic]) -> Floats:
         weights = values[scored].astype(np.float64)
-        return np.bincount(place, weights, shape[0] * samples).reshape(shape)
+        added = np.bincount(place, weights, shape[0] * samples)
+        return added.reshape(shape).astype(np.float64)
 
     return Sums(
         n=total(np.ones(len(scored))),

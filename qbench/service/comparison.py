@@ -1,0 +1,196 @@
+"""Two systems part by part, and all systems on the accuracy-cost plane."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qbench.benchmarks.analysis.paired import difference
+from qbench.benchmarks.analysis.resampling import undominated
+from qbench.benchmarks.analysis.sums import Floats
+from qbench.errors import NotFound
+from qbench.service.domain import Basis, System
+from qbench.service.evidence import Evidence, estimate, judged
+from qbench.service.findings import against
+from qbench.service.leaderboard import costs_of, on_frontier
+from qbench.service.report import Comparison, Frontier, Point, Slice
+from qbench.service.store import Store
+
+
+def find_system(systems: tuple[System, ...], ref: str) -> System:
+    """Find a system by format, label, ``MODEL@FORMAT`` or the beginning of its id.
+
+    Raises:
+        NotFound: none or several fit; lists them.
+
+    """
+    wanted = ref.lower()
+    found = [
+        system
+        for system in systems
+        if wanted
+        in (system.format, system.label.lower(), f"{system.model}@{system.format}".lower())
+        or system.id.startswith(wanted)
+    ]
+    if len(found) != 1:
+        raise NotFound.among(
+            "single system of this run", ref, [f"{s.model}@{s.format}" for s in systems]
+        )
+    return found[0]
+
+
+def comparison(store: Store, run_ref: str, first: str, second: str) -> Comparison:
+    """Compare two systems of a run on the samples both were scored on.
+
+    Raises:
+        NotFound: no such run or system, or no sample that both were scored on.
+
+    """
+    evidence = Evidence.of(store, run_ref)
+    systems = evidence.run.request.systems
+    one, two = find_system(systems, first), find_system(systems, second)
+    gap = evidence.difference(one.id, two.id)
+    if gap is None:
+        raise NotFound(
+            f"{one.label} and {two.label} share no scored sample.", hint="Resume the run first."
+        )
+    verdict = judged(gap, gap.p, evidence.run.request.margin)
+    return Comparison(
+        run_id=evidence.run.id,
+        first=one.label,
+        second=two.label,
+        verdict=verdict,
+        slices=_slices(evidence, one, two),
+        components=_components(store, evidence.run.id, one, two),
+        finding=f"Against {two.label}, {one.label} {against(verdict, evidence.run.request.margin)}.",
+    )
+
+
+def _slices(evidence: Evidence, one: System, two: System) -> tuple[Slice, ...]:
+    out = evidence.outcomes
+    parts: list[tuple[str, NDArray[np.bool_]]] = [("all", np.ones(len(out.samples), dtype=bool))]
+    levels = [
+        (f"level {level}", out.sample_level == level) for level in np.unique(out.sample_level)
+    ]
+    tasks = [(f"task {name}", out.sample_task == at) for at, name in enumerate(out.tasks)]
+    parts += [part for group in (levels, tasks) if len(group) > 1 for part in group]
+    made = (_slice(evidence, one, two, name, chosen) for name, chosen in parts)
+    return tuple(part for part in made if part is not None)
+
+
+def _slice(
+    evidence: Evidence, one: System, two: System, name: str, chosen: NDArray[np.bool_]
+) -> Slice | None:
+    places = evidence.place(one.id), evidence.place(two.id)
+    rates: list[Floats] = [
+        np.where(chosen, evidence.sums.rates[place], np.nan)
+        for place in places
+        if place is not None
+    ]
+    epochs = evidence.run.request.epochs
+    gap = difference(rates[0], rates[1], evidence.sums.family, epochs=epochs)
+    if gap is None:
+        return None
+    return Slice(
+        name=name,
+        samples=gap.mean.n,
+        both=gap.both,
+        only_first=gap.only_system,
+        only_second=gap.only_baseline,
+        neither=gap.neither,
+        difference=estimate(gap.mean.value, gap.interval),
+        p=gap.p,
+    )
+
+
+def _components(
+    store: Store, run_id: str, one: System, two: System
+) -> dict[str, tuple[float | None, float | None]]:
+    found = store.components(run_id)
+    first, second = found.get(one.id, {}), found.get(two.id, {})
+    return {
+        name: (_share(first.get(name)), _share(second.get(name)))
+        for name in sorted(first.keys() | second.keys())
+    }
+
+
+def _share(part: tuple[float, int] | None) -> float | None:
+    return part[0] / part[1] if part else None
+
+
+def frontier_of(store: Store, run_ref: str, basis: Basis = "saturated") -> Frontier:
+    """Say which systems of a run are worth considering. Raises NotFound."""
+    evidence = Evidence.of(store, run_ref, basis)
+    systems = evidence.run.request.systems
+    left_out = {s.label: why for s in systems if (why := _why_not(evidence, s))}
+    ranked = [system for system in systems if system.label not in left_out]
+    points = _points(evidence, ranked)
+    return Frontier(
+        run_id=evidence.run.id,
+        basis=basis,
+        points=tuple(sorted(points, key=lambda point: point.cost.value)),
+        left_out=left_out,
+        finding=_finding(points),
+    )
+
+
+def _why_not(evidence: Evidence, system: System) -> str:
+    reason = evidence.invalid(system.id)
+    if reason:
+        return reason
+    return "" if costs_of(evidence, system.id)[0] else "unpriced"
+
+
+def _points(evidence: Evidence, ranked: list[System]) -> list[Point]:
+    if not ranked:
+        return []
+    places = [evidence.outcomes.systems.index(system.id) for system in ranked]
+    rates, costs = (part[:, places] for part in evidence.draws)
+    means = [(evidence.pass_rate(s.id), costs_of(evidence, s.id)) for s in ranked]
+    value = np.array([[rate.value if rate else np.nan for rate, _ in means]])
+    price = np.array([[cost[0].value if cost[0] else np.nan for _, cost in means]])
+    now, shares = undominated(value, price)[0], on_frontier(evidence)
+    made = []
+    for at, (system, (rate, (cost, per_pass, _, _))) in enumerate(zip(ranked, means, strict=True)):
+        assert rate is not None
+        assert cost is not None
+        assert per_pass is not None
+        endpoint = evidence.endpoint(system)
+        made.append(
+            Point(
+                system_id=system.id,
+                label=system.label,
+                path=endpoint.path if endpoint else "unknown",
+                pass_rate=estimate(rate.value, (rate.low, rate.high)),
+                cost=cost,
+                cost_of_pass=per_pass,
+                undominated=bool(now[at]),
+                on_frontier=shares.get(system.id, 0.0),
+                dominated_by=_dominators(ranked, rates, costs, at),
+            )
+        )
+    return made
+
+
+def _dominators(ranked: list[System], rates: Floats, costs: Floats, at: int) -> dict[str, float]:
+    """Return how probably each other system is at least as good and as cheap as ``at``."""
+    found = {}
+    for other, system in enumerate(ranked):
+        if other != at:
+            beats = (rates[:, other] >= rates[:, at]) & (costs[:, other] <= costs[:, at])
+            found[system.label] = float(beats.mean())
+    return found
+
+
+def _finding(points: list[Point]) -> str:
+    if not points:
+        return "No system is both valid and priced."
+    members = [p for p in points if p.undominated]
+    said = [f"{p.label} ({100 * p.on_frontier:.0f} % of resamples)" for p in members]
+    emulated = [p.label for p in members if p.path == "emulated"]
+    caution = (
+        " Emulated systems stand there with the cost of their emulation, not of native hardware."
+        if emulated
+        else ""
+    )
+    return f"On the frontier: {'; '.join(said)}.{caution}"

@@ -1,0 +1,128 @@
+"""Everything that the reports of one run are made of, read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from qbench.benchmarks.analysis.clusters import PassRate, pass_rate
+from qbench.benchmarks.analysis.outcomes import Outcomes
+from qbench.benchmarks.analysis.paired import Difference, difference, holm, needed, verdict
+from qbench.benchmarks.analysis.resampling import resampled
+from qbench.benchmarks.analysis.sums import Floats, Sums, sums
+from qbench.benchmarks.analysis.validity import Counts, count, invalid
+from qbench.service.domain import Basis, Endpoint, Run, System
+from qbench.service.report import Estimate, Verdict
+from qbench.service.store import Store
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A run with its attempts as columns."""
+
+    run: Run
+    basis: Basis
+    outcomes: Outcomes
+    planned: dict[str, int]
+    endpoints: tuple[Endpoint, ...]
+
+    @classmethod
+    def of(cls, store: Store, run_ref: str, basis: Basis = "saturated") -> Evidence:
+        """Read a run. Raises NotFound."""
+        run = store.run(run_ref)
+        return cls(
+            run=run,
+            basis=basis,
+            outcomes=store.outcomes(run.id),
+            planned=store.planned(run.id),
+            endpoints=store.endpoints(run.id),
+        )
+
+    @cached_property
+    def sums(self) -> Sums:
+        """Attempts by system and sample."""
+        return sums(self.outcomes, self.basis)
+
+    @cached_property
+    def draws(self) -> tuple[Floats, Floats]:
+        """(B, Y) resampled pass rates and mean dollars; seeded by the run's seed."""
+        return resampled(self.sums, seed=self.run.request.seed)
+
+    def place(self, system_id: str) -> int | None:
+        """Return the index of a system in the matrices; None before its first attempt."""
+        systems = self.outcomes.systems
+        return systems.index(system_id) if system_id in systems else None
+
+    def counts(self, system_id: str) -> Counts | None:
+        """Count a system's attempts; None before its first one."""
+        place = self.place(system_id)
+        return None if place is None else count(self.outcomes, place, self.basis)
+
+    def invalid(self, system_id: str) -> str:
+        """Say why a system must not be ranked; empty when it may."""
+        counts = self.counts(system_id)
+        return invalid(counts) if counts else "nothing was scored"
+
+    def pass_rate(self, system_id: str) -> PassRate | None:
+        """Estimate a system's pass rate; None when nothing was scored."""
+        place = self.place(system_id)
+        if place is None:
+            return None
+        return pass_rate(self.sums.rates[place], self.sums.n[place], self.sums.family)
+
+    def endpoint(self, system: System) -> Endpoint | None:
+        """Return the newest engine session that served a system."""
+        served = [end for end in self.endpoints if end.engine_key == system.engine_key]
+        return served[-1] if served else None
+
+    def difference(self, system_id: str, other: str) -> Difference | None:
+        """Compare two systems on the samples both were scored on."""
+        one, two = self.place(system_id), self.place(other)
+        if one is None or two is None:
+            return None
+        rates = self.sums.rates
+        epochs = self.run.request.epochs
+        return difference(rates[one], rates[two], self.sums.family, epochs=epochs)
+
+    @cached_property
+    def verdicts(self) -> dict[str, Verdict]:
+        """Judge every system against the baseline, p adjusted over all of them (Holm)."""
+        request = self.run.request
+        others = [s.id for s in request.systems if s.id != request.baseline]
+        found = {key: self.difference(key, request.baseline) for key in others}
+        known = {key: gap for key, gap in found.items() if gap is not None}
+        adjusted = dict(zip(known, holm([gap.p for gap in known.values()]), strict=True))
+        made = {key: self._verdict(key, known.get(key), adjusted.get(key, 1.0)) for key in others}
+        return made | {request.baseline: Verdict(kind="baseline")}
+
+    def _verdict(self, system_id: str, gap: Difference | None, p: float) -> Verdict:
+        if gap is None or self.invalid(system_id) or self.invalid(self.run.request.baseline):
+            return Verdict(kind="invalid")
+        return judged(gap, p, self.run.request.margin)
+
+
+def judged(gap: Difference, p: float, margin: float) -> Verdict:
+    """Put a difference and its judgement into one value."""
+    kind = verdict(gap, p, margin)
+    return Verdict(
+        kind=kind,
+        difference=estimate(gap.mean.value, gap.interval),
+        p=p,
+        samples=gap.mean.n,
+        needed=needed(gap, margin) if kind == "inconclusive" else None,
+    )
+
+
+def estimate(value: float, interval: tuple[float, float]) -> Estimate:
+    """Make an Estimate whose interval holds its value."""
+    low, high = interval
+    return Estimate(value=value, low=min(low, value), high=max(high, value))
+
+
+def known_mean(values: Floats) -> float | None:
+    """Return the mean; None when a value is unknown or there is none."""
+    if not len(values) or np.isnan(values).any():
+        return None
+    return float(values.mean())

@@ -1,0 +1,93 @@
+"""Numbers in sentences: the finding under a leaderboard, and what a reader must know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qbench.service.domain import Endpoint, RunStatus
+from qbench.service.evidence import Evidence
+from qbench.service.report import Estimate, Row, Verdict
+
+
+def points(gap: Estimate) -> str:
+    """Write a difference of pass rates: ``-8.3 [-13.4, -3.1] points``."""
+    low, high = 100 * gap.low, 100 * gap.high
+    return f"{100 * gap.value:+.1f} [{low:+.1f}, {high:+.1f}] points"
+
+
+def summary(rows: Sequence[Row], margin: float) -> str:
+    """State what the run found about every system against the baseline, in one sentence."""
+    baseline = next((row for row in rows if row.verdict.kind == "baseline"), None)
+    if baseline is None or baseline.pass_rate is None:
+        return "Nothing can be said: the baseline has no scored attempt."
+    if baseline.validity.invalid:
+        return f"Nothing can be said: the baseline is INVALID ({baseline.validity.invalid})."
+    name = short_names(rows)
+    rate = baseline.pass_rate
+    start = (
+        f"{name[baseline.system_id]} passes {100 * rate.value:.1f} % "
+        f"[{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+    )
+    others = [row for row in rows if row is not baseline]
+    said = [f"{name[row.system_id]} {against(row.verdict, margin)}" for row in others]
+    return f"{'; '.join([start, *said])}."
+
+
+def short_names(rows: Sequence[Row]) -> dict[str, str]:
+    """Name rows by their format where they share a model, by their label otherwise."""
+    alike = len({row.model for row in rows}) == 1
+    return {row.system_id: row.format if alike else row.label for row in rows}
+
+
+def against(verdict: Verdict, margin: float) -> str:
+    """Say a verdict with its numbers."""
+    if verdict.difference is None:
+        return "is INVALID"
+    gap = points(verdict.difference)
+    if verdict.kind == "inconclusive":
+        more = f", about {verdict.needed:,} samples would settle it" if verdict.needed else ""
+        return f"is inconclusive ({gap}{more})"
+    if verdict.kind == "equivalent":
+        return f"is equivalent within {100 * margin:g} points ({gap})"
+    return f"is {verdict.kind} ({gap}, p = {verdict.p:.2g})"
+
+
+def notes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return what the numbers do not say themselves."""
+    systems = {system.id: system for system in evidence.run.request.systems}
+    served = [(row, systems[row.system_id]) for row in rows]
+    said = [line for row, system in served for line in _of_row(row, evidence.endpoint(system))]
+    said += _checkpoints([evidence.endpoint(system) for system in systems.values()])
+    said += _run_notes(evidence)
+    return tuple(dict.fromkeys(said))
+
+
+def _of_row(row: Row, endpoint: Endpoint | None) -> list[str]:
+    said = []
+    if row.path == "emulated" and endpoint is not None:
+        said.append(
+            f"{row.effective} is emulated ({endpoint.kernel}): its pass rate is that of the "
+            f"format, its seconds and dollars are those of the emulation on {row.hardware}, not of "
+            "hardware that multiplies it natively."
+        )
+    if row.path == "weight-only fallback":
+        said.append(f"{row.effective} fell back to weights only: activations stayed in 16 bits.")
+    if row.validity.unpriced:
+        said.append(f"{row.label} is unpriced: see `qbench prices`.")
+    return said
+
+
+def _checkpoints(endpoints: Sequence[Endpoint | None]) -> list[str]:
+    origins = {end.served_name: end.checkpoint for end in endpoints if end and end.checkpoint}
+    return [
+        f"Weights of {name}: {origin}"
+        + ("; every format, the baseline too, is made from that." if "GGUF" in origin else ".")
+        for name, origin in origins.items()
+    ]
+
+
+def _run_notes(evidence: Evidence) -> list[str]:
+    run = evidence.run
+    if run.status in (RunStatus.DONE, RunStatus.PLANNED):
+        return []
+    return [f"The run is {run.status.value}: `qbench resume {run.id}` goes on with it."]

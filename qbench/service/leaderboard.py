@@ -1,0 +1,175 @@
+"""From a run's evidence to its leaderboard."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+from qbench.benchmarks.analysis.costofpass import per_problem, ratio_interval, ratio_of_means
+from qbench.benchmarks.analysis.resampling import percentile_interval, undominated
+from qbench.benchmarks.analysis.validity import Counts
+from qbench.service.domain import Basis, Endpoint, System
+from qbench.service.evidence import Evidence, estimate, known_mean
+from qbench.service.findings import notes, summary
+from qbench.service.report import Estimate, Leaderboard, Row, Validity
+from qbench.service.store import Store
+
+
+def leaderboard_of(
+    store: Store, run_ref: str, basis: Basis = "saturated", *, components: bool = False
+) -> Leaderboard:
+    """Make the leaderboard of a run.
+
+    Args:
+        store: where the run is.
+        run_ref: its id, the beginning of it, or ``last``.
+        basis: of local systems.
+        components: read the score components too; takes a second for 200,000 attempts.
+
+    Raises:
+        NotFound: no such run.
+
+    """
+    evidence = Evidence.of(store, run_ref, basis)
+    parts = store.components(evidence.run.id) if components else {}
+    request = evidence.run.request
+    shares = on_frontier(evidence)
+    made = [_row(evidence, system, shares, parts) for system in request.systems]
+    rows = tuple(sorted(made, key=_rank))
+    unpriced = any(row.validity.unpriced for row in rows)
+    return Leaderboard(
+        run_id=evidence.run.id,
+        status=evidence.run.status.value,
+        suite=request.suite,
+        tasks=request.tasks,
+        levels=request.levels,
+        samples=request.limit,
+        epochs=request.epochs,
+        seed=request.seed,
+        margin=request.margin,
+        basis=basis,
+        paid=None if unpriced else float(store.paid(evidence.run.id)),
+        made_at=datetime.now(UTC),
+        rows=rows,
+        finding=summary(rows, request.margin),
+        notes=notes(evidence, rows),
+    )
+
+
+def _rank(row: Row) -> tuple[bool, float]:
+    rate = row.pass_rate.value if row.pass_rate else -1.0
+    return bool(row.validity.invalid), -rate
+
+
+def on_frontier(evidence: Evidence) -> dict[str, float]:
+    """Return the probability that each ranked, priced system is undominated."""
+    ranked = [key for key in evidence.outcomes.systems if not evidence.invalid(key)]
+    places = [evidence.outcomes.systems.index(key) for key in ranked]
+    if not places:
+        return {}
+    rates, costs = evidence.draws
+    members = undominated(rates[:, places], costs[:, places])
+    priced = ~np.isnan(costs[:, places]).any(axis=0)
+    return {
+        key: float(members[:, column].mean()) for column, key in enumerate(ranked) if priced[column]
+    }
+
+
+def _row(
+    evidence: Evidence,
+    system: System,
+    shares: dict[str, float],
+    parts: dict[str, dict[str, tuple[float, int]]],
+) -> Row:
+    counts, found = evidence.counts(system.id), evidence.pass_rate(system.id)
+    endpoint = evidence.endpoint(system)
+    cost, per_pass, problem, solved = costs_of(evidence, system.id)
+    return Row(
+        system_id=system.id,
+        label=system.label,
+        model=system.model,
+        format=system.format,
+        effective=_effective(system, endpoint),
+        path=endpoint.path if endpoint else "unknown",
+        engine=system.engine,
+        hardware=endpoint.hardware if endpoint else "",
+        passed=_passed(evidence, system.id),
+        pass_rate=estimate(found.value, (found.low, found.high)) if found else None,
+        interval=found.method if found else "",
+        verdict=evidence.verdicts[system.id],
+        prompt_tokens=counts.prompt_tokens if counts else None,
+        completion_tokens=counts.completion_tokens if counts else None,
+        seconds=counts.seconds if counts else None,
+        cost=cost,
+        cost_of_pass=per_pass,
+        cost_of_pass_per_problem=problem,
+        solved_share=solved,
+        on_frontier=shares.get(system.id),
+        validity=_validity(evidence, system.id, counts),
+        components={
+            name: total / number for name, (total, number) in parts.get(system.id, {}).items()
+        },
+    )
+
+
+def _effective(system: System, endpoint: Endpoint | None) -> str:
+    return (endpoint.format_effective if endpoint else "") or system.format
+
+
+def _passed(evidence: Evidence, system_id: str) -> int:
+    place = evidence.place(system_id)
+    return 0 if place is None else int(evidence.sums.passed[place].sum())
+
+
+def costs_of(
+    evidence: Evidence, system_id: str
+) -> tuple[Estimate | None, Estimate | None, float | None, float | None]:
+    """Return cost per attempt, cost-of-pass, its median per problem, and the solved share."""
+    place = evidence.place(system_id)
+    if place is None:
+        return None, None, None, None
+    rates, costs = evidence.sums.rates[place], evidence.sums.costs[place]
+    tried = ~np.isnan(rates)
+    solved = float((rates[tried] > 0).mean()) if tried.any() else None
+    mean = known_mean(costs[tried])
+    if mean is None:
+        return None, None, None, solved
+    drawn_rates, drawn_costs = (part[:, place] for part in evidence.draws)
+    clusters = len(np.unique(evidence.sums.family[tried]))
+    per_pass = ratio_interval(mean, clusters, drawn_costs, drawn_rates)
+    return (
+        estimate(mean, percentile_interval(drawn_costs)),
+        estimate(ratio_of_means(costs, rates), per_pass),
+        float(np.median(per_problem(costs[tried], rates[tried]))),
+        solved,
+    )
+
+
+def _validity(evidence: Evidence, system_id: str, counts: Counts | None) -> Validity:
+    planned = evidence.planned.get(system_id, 0)
+    if counts is None:
+        return Validity(
+            planned=planned,
+            scored=0,
+            errored=0,
+            unscored=0,
+            truncated=0,
+            parse_failures=0,
+            unpriced=0,
+            cached_share=None,
+            retries=0,
+            invalid=evidence.invalid(system_id),
+        )
+    return Validity(
+        planned=planned,
+        scored=counts.scored,
+        errored=counts.errored,
+        unscored=counts.unscored,
+        truncated=counts.truncated,
+        parse_failures=counts.parse_failures,
+        unpriced=counts.unpriced,
+        cached_share=counts.cached_share,
+        retries=counts.retries,
+        invalid=evidence.invalid(system_id),
+    )
