@@ -1,0 +1,175 @@
+"""Attempts as columns for the analysis: read in chunks, no object per attempt is kept."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from sqlalchemy import Connection, Float, Integer, Select, case, cast, select, type_coerce
+
+from qbench.benchmarks.analysis.outcomes import ERRORED, SCORED, UNSCORED, Outcomes
+from qbench.service.store.shelf import Shelf
+from qbench.service.tables import ATTEMPT, LEDGER, SAMPLE
+
+CHUNK = 2_000
+"""Rows in memory as Python objects at a time."""
+
+STATUS = case({"scored": SCORED, "unscored": UNSCORED, "errored": ERRORED}, value=ATTEMPT.c.status)
+NUMBERS: dict[str, tuple[Any, DTypeLike]] = {
+    "epoch": (ATTEMPT.c.epoch, np.int32),
+    "status": (STATUS, np.int8),
+    "passed": (type_coerce(ATTEMPT.c.passed, Integer), np.bool_),
+    "value": (ATTEMPT.c.value, np.float64),
+    "prompt_tokens": (ATTEMPT.c.prompt_tokens, np.float64),
+    "cached_tokens": (ATTEMPT.c.cached_tokens, np.float64),
+    "completion_tokens": (ATTEMPT.c.completion_tokens, np.float64),
+    "seconds": (ATTEMPT.c.seconds, np.float64),
+    "truncated": (type_coerce(ATTEMPT.c.truncated, Integer), np.bool_),
+    "parse_failures": (ATTEMPT.c.parse_failures, np.int32),
+    "retries": (ATTEMPT.c.retries, np.int32),
+    "calls": (ATTEMPT.c.calls, np.int32),
+}
+"""Column of ``Outcomes`` to where it is read from; NULL becomes NaN."""
+
+Facts = tuple[str, str, int]
+"""Family, task and level of a sample."""
+
+
+class Columns(Shelf):
+    """Reading runs as arrays."""
+
+    def outcomes(self, run_ids: str | Sequence[str]) -> Outcomes:
+        """Return the current attempts of one or more runs as columns.
+
+        A cost column holds what the current attempts cost; what superseded ones cost is in
+        ``spent`` alone. An attempt with an unpriced line, or no line on a basis, is NaN there.
+        """
+        wanted = [run_ids] if isinstance(run_ids, str) else list(run_ids)
+        systems, samples, places = _Codes(), _Codes(), _Codes()
+        codes: tuple[list[Any], list[Any]] = ([], [])
+        numbers: dict[str, list[NDArray[Any]]] = {name: [] for name in NUMBERS}
+        with self.reading() as view, view.begin():
+            for ids, system_ids, sample_ids, *rest in _chunks(view, _attempts(wanted)):
+                places.number(ids)
+                codes[0].append(systems.number(system_ids))
+                codes[1].append(samples.number(sample_ids))
+                for (name, (_, dtype)), column in zip(NUMBERS.items(), rest, strict=True):
+                    numbers[name].append(np.array(column, dtype=dtype))
+            costs = _costs(view, wanted, places)
+            facts = _facts(view, samples)
+        joined: dict[str, Any] = {
+            name: _joined(parts, NUMBERS[name][1]) for name, parts in numbers.items()
+        }
+        system_names, system = systems.sorted(_joined(codes[0], np.int32))
+        sample_names, sample = samples.sorted(_joined(codes[1], np.int32))
+        return Outcomes(
+            systems=system_names,
+            system=system,
+            samples=sample_names,
+            sample=sample,
+            **_sample_columns([facts[name] for name in sample_names]),
+            **joined,
+            cost=costs,
+        )
+
+
+class _Codes(defaultdict[str, int]):
+    """Numbers names in the order they are first seen."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__len__)
+
+    def number(self, names: Collection[str]) -> NDArray[np.int32]:
+        """Return a number for each name, new ones included."""
+        return np.fromiter(map(self.__getitem__, names), np.int32, len(names))
+
+    def sorted(self, codes: NDArray[np.int32]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+        """Return the names in sorted order, and ``codes`` as indices into them."""
+        names = sorted(self)
+        order = np.empty(len(names), dtype=np.int32)
+        order[[self[name] for name in names]] = np.arange(len(names), dtype=np.int32)
+        return tuple(names), order[codes]
+
+
+def _attempts(run_ids: Sequence[str]) -> Select[Any]:
+    columns = (source for source, _ in NUMBERS.values())
+    return select(ATTEMPT.c.id, ATTEMPT.c.system_id, ATTEMPT.c.sample_id, *columns).where(
+        ATTEMPT.c.run_id.in_(run_ids), ATTEMPT.c.superseded_by.is_(None)
+    )
+
+
+def _chunks(view: Connection, query: Select[Any]) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the result's columns, ``CHUNK`` rows at a time.
+
+    Straight from the driver: the toolkit's row objects would double the time.
+    """
+    text = str(query.compile(view, compile_kwargs={"literal_binds": True}))
+    on_server = () if view.dialect.name == "sqlite" else ("columns",)
+    with closing(view.connection.cursor(*on_server)) as cursor:
+        cursor.execute(text)
+        while rows := cursor.fetchmany(CHUNK):
+            yield list(zip(*rows, strict=True))
+
+
+def _joined(parts: Sequence[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
+    return np.concatenate([np.empty(0, dtype=dtype), *parts])
+
+
+def _costs(
+    view: Connection, run_ids: Sequence[str], places: dict[str, int]
+) -> dict[str, NDArray[np.float64]]:
+    """Return dollars per attempt by basis, in the order of ``places``."""
+    query = select(LEDGER.c.basis, LEDGER.c.attempt_id, cast(LEDGER.c.dollars, Float)).where(
+        LEDGER.c.run_id.in_(run_ids), LEDGER.c.attempt_id.is_not(None)
+    )
+    bases, size = _Codes(), len(places)
+    total, lines = np.zeros(0), np.zeros(0)
+    for names, ids, dollars in _chunks(view, query):
+        codes = bases.number(names)
+        place = np.fromiter((places.get(key, size) for key in ids), np.intp, len(ids))
+        total, lines = _grown(total, lines, len(bases) * (size + 1))
+        place += codes * (size + 1)  # the last place of each basis: superseded attempts
+        np.add.at(total, place, np.array(dollars, dtype=np.float64))
+        np.add.at(lines, place, 1)
+    found = np.where(lines > 0, total, np.nan).reshape(len(bases), size + 1)
+    return {basis: found[bases[basis], :size] for basis in sorted(bases)}
+
+
+def _grown(
+    total: NDArray[np.float64], lines: NDArray[np.float64], size: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Make room for a basis that was not seen before."""
+    if len(total) == size:
+        return total, lines
+    more = np.zeros(size - len(total))
+    return np.concatenate([total, more]), np.concatenate([lines, more])
+
+
+def _facts(view: Connection, ids: Iterable[str]) -> dict[str, Facts]:
+    wanted, found = sorted(ids), dict[str, Facts]()
+    columns = (SAMPLE.c.id, SAMPLE.c.family, SAMPLE.c.task, SAMPLE.c.level)
+    for start in range(0, len(wanted), 500):
+        query = select(*columns).where(SAMPLE.c.id.in_(wanted[start : start + 500]))
+        found.update(
+            {key: (family, task, level) for key, family, task, level in view.execute(query)}
+        )
+    return found
+
+
+def _sample_columns(facts: Sequence[Facts]) -> dict[str, Any]:
+    families, tasks = _Codes(), _Codes()
+    family = families.number([fact[0] for fact in facts])
+    task = tasks.number([fact[1] for fact in facts])
+    family_names, family = families.sorted(family)
+    task_names, task = tasks.sorted(task)
+    return {
+        "families": family_names,
+        "sample_family": family,
+        "tasks": task_names,
+        "sample_task": task,
+        "sample_level": np.array([fact[2] for fact in facts], dtype=np.int32),
+    }
