@@ -44,9 +44,7 @@ async def test_a_failed_commit_raises_in_each_save_it_served() -> None:
         raise OSError("disk full")
 
     async with Recorder(commit) as recorder:
-        results = await asyncio.gather(
-            recorder.save(1), recorder.save(2), return_exceptions=True
-        )
+        results = await asyncio.gather(recorder.save(1), recorder.save(2), return_exceptions=True)
     assert [str(result) for result in results] == ["disk full", "disk full"]
 
 
