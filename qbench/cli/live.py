@@ -1,4 +1,4 @@
-"""Live progress of a run: a bar per system with pass rate, dollars and time left; or plain lines."""
+"""Live progress of a run: a bar per system, or plain lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -75,6 +75,12 @@ class LiveProgress:
             tally.done += 1
             tally.passed += bool(attempt.score and attempt.score.passed)
         self._draw(attempt.system_id, tally)
+
+    def follow(self, tallies: dict[str, Tally], spent: Decimal) -> None:
+        """Show where a run stands that another process drives."""
+        self._spent, self._tallies, self._ended = spent, tallies, 1
+        for system_id, tally in tallies.items():
+            self._draw(system_id, tally)
 
     def _draw(self, system_id: str, tally: Tally) -> None:
         if self._board:

@@ -97,11 +97,11 @@ def _version(wanted: bool) -> None:
 
 @app.callback(epilog="Example: qbench run --suite mcp --formats fp8,w4a16")
 def qbench(
-    version: Annotated[  # noqa: ARG001 - read by its callback
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Which model, in which number format, gives a correct answer for the least money?
+    """Find which model, in which number format, gives a correct answer for the least money.
 
     And how sure are we: every number comes with its interval, every verdict is paired with a
     baseline on the same samples, and `inconclusive` is the default answer.

@@ -7,7 +7,9 @@ facts are dim, and colour is left out where there is no terminal or ``NO_COLOR``
 from __future__ import annotations
 
 import math
+import sys
 from decimal import Decimal
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -22,6 +24,12 @@ out = Console(highlight=False)
 """The result."""
 talk = Console(stderr=True, highlight=False)
 """Everything said on the way."""
+
+
+def raw(text: bytes) -> None:
+    """Write bytes to stdout as they are, with a line end."""
+    sys.stdout.buffer.write(text + b"\n")
+    sys.stdout.flush()
 
 
 def table(*headers: str, title: str = "", caption: str = "") -> Table:
@@ -113,7 +121,7 @@ class Board:
 
     def show(self, system_id: str, label: str, tally: Tally, money: str) -> None:
         """Draw how far a system is; ``money`` stands on its line alone, the newest of all."""
-        facts = {"attempts": f"{tally.done}/{tally.total}", "rate": passing(tally)}
+        facts: dict[str, Any] = {"attempts": f"{tally.done}/{tally.total}", "rate": passing(tally)}
         if system_id not in self._tasks:
             self._tasks[system_id] = self._bars.add_task(
                 clip(label, 28), total=tally.total, completed=tally.done, money="", **facts

@@ -55,30 +55,37 @@ def against(verdict: Verdict, margin: float) -> str:
 def notes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, ...]:
     """Return what the numbers do not say themselves."""
     systems = {system.id: system for system in evidence.run.request.systems}
-    served = [(row, systems[row.system_id]) for row in rows]
-    said = [line for row, system in served for line in _of_row(row, evidence.endpoint(system))]
-    said += _checkpoints([evidence.endpoint(system) for system in systems.values()])
-    said += _run_notes(evidence)
-    return tuple(dict.fromkeys(said))
+    endpoints = {row.system_id: evidence.endpoint(systems[row.system_id]) for row in rows}
+    said = _emulations(rows, endpoints)
+    said += [
+        f"‡ {row.effective} fell back to weights only: its activations stayed in 16 bits."
+        for row in rows
+        if row.path == "weight-only fallback"
+    ]
+    said += [
+        f"{row.label} is unpriced: see `qbench prices`." for row in rows if row.validity.unpriced
+    ]
+    said += _checkpoints([end for end in endpoints.values() if end])
+    return tuple(said + _run_notes(evidence))
 
 
-def _of_row(row: Row, endpoint: Endpoint | None) -> list[str]:
-    said = []
-    if row.path == "emulated" and endpoint is not None:
-        said.append(
-            f"{row.effective} is emulated ({endpoint.kernel}): its pass rate is that of the "
-            f"format, its seconds and dollars are those of the emulation on {row.hardware}, not of "
-            "hardware that multiplies it natively."
-        )
-    if row.path == "weight-only fallback":
-        said.append(f"{row.effective} fell back to weights only: activations stayed in 16 bits.")
-    if row.validity.unpriced:
-        said.append(f"{row.label} is unpriced: see `qbench prices`.")
-    return said
+def _emulations(rows: Sequence[Row], endpoints: dict[str, Endpoint | None]) -> list[str]:
+    """Say once for each way of emulating what its rows do and do not show."""
+    ways: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        endpoint = endpoints[row.system_id]
+        if row.path == "emulated" and endpoint is not None:
+            ways.setdefault((endpoint.kernel, row.hardware), []).append(row.effective)
+    return [
+        f"† emulated: {', '.join(names)} ({kernel}). Pass rates are those of the format; seconds "
+        f"and dollars are those of the emulation on {hardware}, not of hardware that multiplies "
+        "it natively."
+        for (kernel, hardware), names in ways.items()
+    ]
 
 
-def _checkpoints(endpoints: Sequence[Endpoint | None]) -> list[str]:
-    origins = {end.served_name: end.checkpoint for end in endpoints if end and end.checkpoint}
+def _checkpoints(endpoints: Sequence[Endpoint]) -> list[str]:
+    origins = {end.served_name: end.checkpoint for end in endpoints if end.checkpoint}
     return [
         f"Weights of {name}: {origin}"
         + ("; every format, the baseline too, is made from that." if "GGUF" in origin else ".")

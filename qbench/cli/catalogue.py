@@ -1,0 +1,150 @@
+"""``models``, ``formats``, ``suites`` and ``prices``: what qbench knows by name."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from qbench.benchmarks.catalogue import SUITES, load_suite
+from qbench.cli import render, render_tables
+from qbench.cli.options import Json
+from qbench.cli.running import command
+from qbench.errors import NotFound
+from qbench.kernels.formats import FORMATS, Format, compute_path
+from qbench.service.apiprices import installed_litellm, price_lookup
+from qbench.service.catalogue import DEFAULT_MODEL, MODELS
+from qbench.service.money import MachinePrice, TokenPrice
+from qbench.service.pricebook import PriceBook, read_prices
+from qbench.service.report import SCHEMA, to_json
+from qbench.workers.hardware import this_machine
+
+
+@command
+def models(json: Json = False) -> None:
+    """Models qbench knows by name; any other Hub id, folder or API name works too."""
+    if json:
+        known = list(MODELS.values())
+        render.raw(to_json({"schema": SCHEMA, "default": DEFAULT_MODEL, "models": known}))
+        return
+    render_tables.rows_of(
+        ("Model", "Parameters>", "Licence", "Levels", "Note"),
+        (
+            (
+                known.name + (" (default)" if known.name == DEFAULT_MODEL else ""),
+                f"{known.parameters / 1e6:,.0f} M",
+                known.license,
+                ", ".join(map(str, known.levels)) or "all",
+                known.note,
+            )
+            for known in MODELS.values()
+        ),
+    )
+
+
+Gpu = Annotated[
+    str,
+    typer.Option("--gpu", help="Say what runs there, for example sm_90 [default: this machine]"),
+]
+
+
+@command
+def formats(gpu: Gpu = "", json: Json = False) -> None:
+    """Number formats: bits per weight with scales, and what runs them natively."""
+    place = gpu or this_machine().architecture
+    facts = [_format_facts(fmt, place) for fmt in FORMATS.values()]
+    if json:
+        render.raw(to_json({"schema": SCHEMA, "architecture": place, "formats": facts}))
+        return
+    headers = ("Format", "Bits/weight>", "Optimised engine here", "What it is", "Source")
+    names = ("name", "bits_per_weight", "path", "about", "source")
+    render_tables.rows_of(
+        headers,
+        ([_text(fact[name]) for name in names] for fact in facts),
+        caption=f"on {place}; scales included, rows of 4,096 columns",
+    )
+
+
+def _format_facts(fmt: Format, place: str) -> dict[str, Any]:
+    return {
+        "name": fmt.name,
+        "bits_per_weight": fmt.bits_per_weight(),
+        "path": compute_path(fmt, place),
+        "about": fmt.about,
+        "source": fmt.source,
+    }
+
+
+def _text(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+@command
+def suites(json: Json = False) -> None:
+    """Suites, their tasks and levels."""
+    facts = [
+        {
+            "name": suite.name,
+            "version": suite.version,
+            "tasks": suite.tasks,
+            "levels": suite.levels,
+            "description": suite.description,
+        }
+        for suite in map(load_suite, SUITES)
+    ]
+    if json:
+        render.raw(to_json({"schema": SCHEMA, "suites": facts}))
+        return
+    names = ("name", "version", "tasks", "levels", "description")
+    rows = ([_listed(fact[name]) for name in names] for fact in facts)
+    render_tables.rows_of(("Suite", "Version", "Tasks", "Levels", "What it asks"), rows)
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@command
+def prices(
+    name: Annotated[str, typer.Argument(help="A machine or an API model; empty: machines.")] = "",
+    json: Json = False,
+) -> None:
+    """Dated prices of machines and API models, with their source."""
+    book, now = read_prices(), datetime.now(UTC)
+    found = [_one(name, book, now)] if name else _machines(book, now)
+    if json:
+        render.raw(to_json({"schema": SCHEMA, "prices": found}))
+        return
+    headers = ("Name", "Price", "Since", "Checked", "Source")
+    render_tables.rows_of(headers, map(_price_row, found))
+
+
+def _machines(book: PriceBook, now: datetime) -> list[MachinePrice | TokenPrice]:
+    names = [f"{one.name}-1core" if one.counted else one.name for one in book.machines]
+    priced = (book.machine_price(name, now) for name in names)
+    return [price for price in priced if price is not None]
+
+
+def _one(name: str, book: PriceBook, now: datetime) -> MachinePrice | TokenPrice:
+    """Find the price of a machine or a model. Raises NotFound."""
+    machine = book.machine_price(name, now)
+    if machine is not None:
+        return machine
+    token = price_lookup(name, book, installed_litellm())(now)
+    if token is not None:
+        return token
+    raise NotFound(
+        f"There is no price for {name!r}.",
+        hint="Machines: `qbench prices`. API models: provider/model, as litellm spells them.",
+    )
+
+
+def _price_row(price: MachinePrice | TokenPrice) -> tuple[str, ...]:
+    since = f"{price.valid_from}" if price.valid_from else "–"
+    checked = f"{price.checked}" if price.checked else "–"
+    if isinstance(price, MachinePrice):
+        said = f"{render.dollars(price.per_hour)}/h {price.commitment}"
+    else:
+        said = f"${price.rates.input} in, ${price.rates.output} out per million tokens"
+    return price.name, said, since, checked, price.source

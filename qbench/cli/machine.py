@@ -1,0 +1,165 @@
+"""``doctor`` and ``db``: is this machine ready, and where is the data."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+from datetime import UTC, datetime
+
+import typer
+from msgspec import Struct
+
+from qbench.cli import render, render_tables
+from qbench.cli.options import Database, Json
+from qbench.cli.running import command
+from qbench.errors import ConfigError, StoreError
+from qbench.service import database as schema
+from qbench.service.pricebook import read_prices
+from qbench.service.report import SCHEMA, to_json
+from qbench.service.store import Store
+from qbench.workers.hardware import this_machine
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One thing looked at."""
+
+    what: str
+    state: str
+    """``ok``, ``missing`` or ``failed``."""
+    detail: str
+    remedy: str = ""
+
+
+@command
+def doctor(database: Database = "", json: Json = False) -> None:
+    """Say what works on this machine, and how to mend the rest."""
+    found = [_python(), _machine(), _price(), _database(database)]
+    found += [_package(name, why, remedy) for name, why, remedy in PACKAGES]
+    found.append(_vllm())
+    if json:
+        render.raw(to_json({"schema": SCHEMA, "findings": found}))
+    else:
+        headers = ("", "Looked at", "Found", "To mend it")
+        marks = {"ok": "✓", "missing": "–", "failed": "✗"}
+        rows = ((marks[one.state], one.what, one.detail, one.remedy) for one in found)
+        render_tables.rows_of(headers, rows)
+    if any(one.state == "failed" for one in found):
+        raise typer.Exit(1)
+
+
+LOCAL = "pip install 'qbench[local]'"
+PACKAGES = (
+    ("torch", "embedded engine", LOCAL),
+    ("transformers", "embedded engine", LOCAL),
+    ("llguidance", "embedded engine: forced calls", LOCAL),
+    ("gguf", "embedded engine: the default model without a hub", LOCAL),
+    ("litellm", "API models", "pip install 'qbench[api]'"),
+    ("psycopg", "PostgreSQL", "pip install 'qbench[postgres]'"),
+)
+
+
+def _python() -> Finding:
+    return Finding(what="Python", state="ok", detail=platform.python_version())
+
+
+def _machine() -> Finding:
+    machine = this_machine()
+    return Finding(
+        what="machine", state="ok", detail=f"{machine.name} ({machine.architecture or 'unknown'})"
+    )
+
+
+def _price() -> Finding:
+    name = this_machine().name
+    price = read_prices().machine_price(name, datetime.now(UTC))
+    if price is None:
+        return Finding(
+            what="price of this machine",
+            state="missing",
+            detail=f"{name} is unpriced",
+            remedy="write it into a YAML file, see docs/money.md, or name one with --hardware",
+        )
+    said = f"{render.dollars(price.per_hour)}/h, {price.provider}, checked {price.checked}"
+    return Finding(what="price of this machine", state="ok", detail=said)
+
+
+def _database(url: str) -> Finding:
+    try:
+        with Store.open(url) as store:
+            detail = store.database.url.render_as_string(hide_password=True)
+    except (StoreError, ConfigError) as error:
+        return Finding(what="database", state="failed", detail=error.what, remedy=error.hint)
+    return Finding(what="database", state="ok", detail=detail)
+
+
+def _package(name: str, why: str, remedy: str) -> Finding:
+    if importlib.util.find_spec(name) is None:
+        return Finding(what=f"{name} ({why})", state="missing", detail="", remedy=remedy)
+    return Finding(what=f"{name} ({why})", state="ok", detail=importlib.metadata.version(name))
+
+
+def _vllm() -> Finding:
+    place = os.environ.get("QBENCH_VLLM", "") or shutil.which("vllm") or ""
+    if place:
+        return Finding(what="vllm", state="ok", detail=place)
+    return Finding(
+        what="vllm",
+        state="missing",
+        detail="",
+        remedy="install it into an environment of its own and set QBENCH_VLLM to its bin/vllm",
+    )
+
+
+db = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Upgrade, check or locate the database.",
+)
+
+
+@db.command()
+def upgrade(database: Database = "") -> None:
+    """Bring the schema to this version."""
+    with Store.open(database) as store:
+        shown = store.database.url.render_as_string(hide_password=True)
+        render.out.print(f"{shown}: schema {schema.current_revision(store.database)}")
+
+
+@db.command()
+def where(database: Database = "") -> None:
+    """Print the database's URL."""
+    place = schema.connect(database)
+    render.out.print(place.url.render_as_string(hide_password=True), soft_wrap=True)
+
+
+@db.command()
+def check(database: Database = "") -> None:
+    """Check that the schema is this version's; without --database, in memory: up, down, up."""
+    if not database:
+        _rehearse()
+        return
+    with Store.open(database, upgrade=False) as store:
+        _refuse_drift(store)
+
+
+def _rehearse() -> None:
+    """Migrate an empty database up, down and up again."""
+    with Store.open("sqlite://") as store:
+        schema.downgrade(store.database, "base")
+        schema.upgrade(store.database)
+        _refuse_drift(store)
+
+
+def _refuse_drift(store: Store) -> None:
+    drift = schema.drift(store.database)
+    if drift:
+        raise StoreError(
+            f"The schema differs from the tables: {drift}.", hint="Write a migration for it."
+        )
+    revision = schema.current_revision(store.database)
+    render.out.print(f"schema {revision}: up to date, no drift")

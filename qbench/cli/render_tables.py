@@ -1,0 +1,232 @@
+"""Reports as tables: what was found, what it cost, what stands behind it, and one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from qbench.cli.render import count, dim, dollars, out, percent, seconds, table
+from qbench.service.report import Comparison, Estimate, Frontier, Leaderboard, Row
+
+MARKS = {"emulated": "†", "weight-only fallback": "‡"}
+COLOURS = {"worse": "red", "better": "green", "equivalent": "green", "invalid": "red"}
+UNITS = ((1.0, "$"), (1e-3, "m$"), (1e-6, "µ$"), (1e-9, "n$"))
+
+
+def leaderboard(board: Leaderboard) -> None:
+    """Print a leaderboard: three tables of at most 80 columns, notes, and the finding last."""
+    levels = ", ".join(map(str, board.levels))
+    out.print(
+        f"[bold]{board.suite}[/bold] level {levels} · {board.samples:,} samples × "
+        f"{board.epochs} · seed {board.seed} · run {board.run_id} ({board.status}) · "
+        f"{dollars(board.paid)} paid",
+        soft_wrap=True,
+    )
+    out.print(_accuracy(board))
+    out.print(_cost(board))
+    out.print(_validity(board.rows))
+    for note in board.notes:
+        out.print(dim(f"· {note}"))
+    out.print()
+    out.print(f"[bold]{board.finding}[/bold]")
+
+
+def name_of(row: Row, rows: Sequence[Row]) -> str:
+    """Name a row by what was served; with its model where the rows have several."""
+    alike = len({other.model for other in rows}) == 1
+    model = "" if alike else f"{row.model.rsplit('/', 1)[-1]} "
+    return f"{model}{row.effective}{MARKS.get(row.path, '')}"
+
+
+def _accuracy(board: Leaderboard) -> Table:
+    made = table(
+        "System", "Passed>", "Pass rate %>", "95 %>", "Against the baseline", "points>", "p>"
+    )
+    for row in board.rows:
+        gap = row.verdict.difference
+        invalid = bool(row.validity.invalid)
+        word = "INVALID" if invalid else row.verdict.kind
+        made.add_row(
+            name_of(row, board.rows),
+            f"{row.passed:,}/{row.validity.scored:,}",
+            percent(row.pass_rate.value) if row.pass_rate else "–",
+            _span(row.pass_rate, 100),
+            f"[{COLOURS.get(row.verdict.kind, 'default')}]{word}[/]",
+            f"{100 * gap.value:+.1f} {_span(gap, 100)}" if gap else "",
+            f"{row.verdict.p:.2g}" if row.verdict.p is not None else "",
+        )
+    return made
+
+
+def _span(found: Estimate | None, scale: float, digits: int = 1) -> str:
+    """Write half the interval's width where it is even, else both ends."""
+    if found is None:
+        return ""
+    low, high = found.value - found.low, found.high - found.value
+    if math.isinf(found.high):
+        return f"[{scale * found.low:.{digits}f}, ∞]"
+    if abs(low - high) <= 0.1 * (low + high):
+        return f"± {scale * (low + high) / 2:.{digits}f}"
+    return f"[{scale * found.low:.{digits}f}, {scale * found.high:.{digits}f}]"
+
+
+def unit_for(amounts: Iterable[float]) -> tuple[float, str]:
+    """Choose the unit of a column of dollars: the largest that keeps the median above 1."""
+    known = sorted(a for a in amounts if a and math.isfinite(a))
+    if not known:
+        return UNITS[0]
+    middle = known[len(known) // 2]
+    return next((unit for unit in UNITS if middle >= unit[0]), UNITS[-1])
+
+
+def _cost(board: Leaderboard) -> Table:
+    rows = board.rows
+    scale, unit = unit_for(row.cost.value for row in rows if row.cost)
+    pass_scale, pass_unit = unit_for(row.cost_of_pass.value for row in rows if row.cost_of_pass)
+    made = table(
+        "System",
+        "Tokens in>",
+        "out>",
+        "Seconds>",
+        f"{unit}/attempt>",
+        f"{pass_unit}/pass>",
+        "95 %>",
+        "Frontier %>",
+    )
+    for row in rows:
+        made.add_row(
+            name_of(row, rows),
+            count(row.prompt_tokens),
+            count(row.completion_tokens),
+            seconds(row.seconds),
+            money(row.cost, scale),
+            _plain(row.cost_of_pass, pass_scale),
+            _ends(row.cost_of_pass, pass_scale),
+            percent(row.on_frontier, 0),
+        )
+    made.caption = f"cost basis: {board.basis} (API models: list price)"
+    return made
+
+
+def money(found: Estimate | None, scale: float) -> str:
+    """Write dollars in a column's unit with their interval; unknown is never zero."""
+    if found is None:
+        return "unpriced"
+    return f"{found.value / scale:.1f} {_span(found, 1 / scale)}"
+
+
+def _plain(found: Estimate | None, scale: float) -> str:
+    if found is None:
+        return "unpriced"
+    return "∞" if math.isinf(found.value) else f"{found.value / scale:.1f}"
+
+
+def _ends(found: Estimate | None, scale: float) -> str:
+    if found is None:
+        return ""
+    high = "∞" if math.isinf(found.high) else f"{found.high / scale:.1f}"
+    return f"[{found.low / scale:.1f}, {high}]"
+
+
+def _validity(rows: Sequence[Row]) -> Table:
+    made = table(
+        "Validity",
+        "Scored>",
+        "Excl.>",
+        "Unsc.>",
+        "Trunc.>",
+        "Unread>",
+        "Unpr.>",
+        "Retries>",
+        "Cached %>",
+        "",
+    )
+    for row in rows:
+        kept = row.validity
+        numbers = (kept.errored, kept.unscored, kept.truncated, kept.parse_failures, kept.unpriced)
+        made.add_row(
+            name_of(row, rows),
+            f"{kept.scored:,}/{kept.planned:,}",
+            *(count(number) for number in numbers),
+            count(kept.retries),
+            percent(kept.cached_share, 0),
+            f"[red]INVALID: {kept.invalid}[/red]" if kept.invalid else "",
+        )
+    return made
+
+
+def comparison(found: Comparison) -> None:
+    """Print two systems part by part."""
+    made = table("Part", "n>", "both>", "only 1st>", "only 2nd>", "neither>", "points>", "p>")
+    for part in found.slices:
+        gap = f"{100 * part.difference.value:+.1f} {_span(part.difference, 100)}"
+        numbers = (part.samples, part.both, part.only_first, part.only_second, part.neither)
+        made.add_row(part.name, *(count(n) for n in numbers), gap, f"{part.p:.2g}")
+    out.print(f"1st: {found.first}   2nd: {found.second}")
+    out.print(made)
+    out.print(_components(found))
+    out.print(f"[bold]{found.finding}[/bold]")
+
+
+def _components(found: Comparison) -> Table:
+    made = table("Component (mean)", "1st>", "2nd>")
+    for name, (one, two) in found.components.items():
+        made.add_row(name, _number(one), _number(two))
+    return made
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.3f}"
+
+
+def frontier(found: Frontier) -> None:
+    """Print the accuracy-cost plane, cheapest first."""
+    scale, unit = unit_for(point.cost.value for point in found.points)
+    made = table(
+        "System", "Pass rate %>", f"{unit}/attempt>", f"{unit}/pass>", "Undominated", "P %>"
+    )
+    for point in found.points:
+        made.add_row(
+            f"{point.label}{MARKS.get(point.path, '')}",
+            f"{percent(point.pass_rate.value)} {_span(point.pass_rate, 100)}",
+            money(point.cost, scale),
+            f"{_plain(point.cost_of_pass, scale)} {_ends(point.cost_of_pass, scale)}",
+            "yes" if point.undominated else "",
+            percent(point.on_frontier, 0),
+        )
+    out.print(made)
+    for label, why in found.left_out.items():
+        out.print(dim(f"· left out: {label} ({why})"))
+    out.print(f"[bold]{found.finding}[/bold]")
+
+
+def facts(values: Mapping[str, Any], *, title: str = "") -> None:
+    """Print names and values; what is empty is left out."""
+    made = table("", "", title=title)
+    for name, value in values.items():
+        if value not in (None, {}, [], ""):
+            made.add_row(name.replace("_", " "), _fact(name, value))
+    out.print(made)
+
+
+def _fact(name: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{key}: {_fact(name, part)}" for key, part in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    if value is None:
+        return "unpriced"
+    if "difference" in name or name == "margin":
+        return f"{100 * value:.1f} points"
+    return dollars(value) if "dollars" in name else str(value)
+
+
+def rows_of(headers: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> None:
+    """Print a plain table; a header that ends in ``>`` is right-aligned."""
+    made = table(*headers, caption=caption)
+    for row in rows:
+        made.add_row(*row)
+    out.print(made)

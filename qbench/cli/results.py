@@ -1,0 +1,245 @@
+"""``runs``, ``show``, ``leaderboard``, ``compare``, ``frontier``, ``export``: verbs that read."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from qbench.benchmarks.transcript import Transcript
+from qbench.cli import render, render_tables
+from qbench.cli.options import Database, Json, RunRef
+from qbench.cli.running import command
+from qbench.errors import ConfigError, NotFound
+from qbench.service.comparison import comparison, find_system, frontier_of
+from qbench.service.domain import Basis
+from qbench.service.leaderboard import leaderboard_of
+from qbench.service.report import SCHEMA, to_json
+from qbench.service.store import AttemptView, RunSummary, Store
+
+BasisName = Annotated[
+    str, typer.Option("--basis", help="Of local systems: saturated (busy time) or dedicated (all).")
+]
+
+
+def basis_of(name: str) -> Basis:
+    """Read a cost basis. Raises NotFound."""
+    known: dict[str, Basis] = {"saturated": "saturated", "dedicated": "dedicated"}
+    if name not in known:
+        raise NotFound.among("cost basis", name, known)
+    return known[name]
+
+
+@command
+def runs(
+    limit: int = typer.Option(20, "--limit", "-n", min=1, help="Newest runs to list."),
+    database: Database = "",
+    json: Json = False,
+) -> None:
+    """List the runs."""
+    with Store.open(database) as store:
+        found = store.runs(limit)
+    if json:
+        render.raw(to_json({"schema": SCHEMA, "runs": [_run_facts(one) for one in found]}))
+        return
+    headers = (
+        "Run",
+        "Status",
+        "Suite",
+        "Systems>",
+        "Done>",
+        "Passed>",
+        "Errored>",
+        "Paid>",
+        "Made",
+    )
+    render_tables.rows_of(headers, (_run_row(one) for one in found))
+
+
+def _run_facts(one: RunSummary) -> dict[str, Any]:
+    request, counts = one.run.request, one.counts
+    return {
+        "id": one.run.id,
+        "status": one.run.status.value,
+        "suite": request.suite,
+        "systems": [system.label for system in request.systems],
+        "planned": one.planned,
+        "done": counts.get("scored", 0) + counts.get("unscored", 0),
+        "passed": counts.get("passed", 0),
+        "errored": counts.get("errored", 0),
+        "dollars": {basis: str(amount) for basis, amount in one.dollars.items()},
+        "created_at": one.run.created_at,
+    }
+
+
+def _run_row(one: RunSummary) -> tuple[str, ...]:
+    facts = _run_facts(one)
+    paid = [one.dollars[basis] for basis in ("api", "dedicated") if basis in one.dollars]
+    return (
+        facts["id"],
+        facts["status"],
+        facts["suite"],
+        str(len(facts["systems"])),
+        f"{facts['done']:,}/{facts['planned']:,}",
+        f"{facts['passed']:,}",
+        f"{facts['errored']:,}",
+        render.dollars(sum(paid)) if paid else "unpriced",
+        f"{one.run.created_at:%Y-%m-%d %H:%M}",
+    )
+
+
+@command
+def show(
+    ref: Annotated[
+        str, typer.Argument(metavar="RUN|ATTEMPT", help="A run or an attempt.")
+    ] = "last",
+    system: str = typer.Option("", help="Only this system: a format or MODEL@FORMAT."),
+    failed: bool = typer.Option(False, "--failed", help="Only attempts that did not pass."),
+    errored: bool = typer.Option(False, "--errored", help="Only infrastructure failures."),
+    limit: int = typer.Option(40, "--limit", "-n", min=1, help="Most attempts to list."),
+    database: Database = "",
+    json: Json = False,
+) -> None:
+    """Show a run's attempts, or one attempt's transcript."""
+    with Store.open(database) as store:
+        try:
+            run = store.run(ref)
+        except NotFound:
+            _show_attempt(store, ref, json=json)
+            return
+        chosen = find_system(run.request.systems, system).id if system else ""
+        found = store.attempts(
+            run.id,
+            system_id=chosen,
+            status="errored" if errored else "scored" if failed else "",
+            passed=False if failed else None,
+            limit=limit,
+        )
+        labels = {one.id: one.format for one in run.request.systems}
+    if json:
+        render.raw(to_json({"schema": SCHEMA, "run": run.id, "attempts": found}))
+        return
+    headers = ("Attempt", "System", "Sample", "Outcome", "Calls>", "Seconds>", "Why")
+    render_tables.rows_of(headers, (_attempt_row(one, labels) for one in found))
+
+
+def _attempt_row(one: AttemptView, labels: dict[str, str]) -> tuple[str, ...]:
+    outcome = one.status if one.status != "scored" else "passed" if one.passed else "failed"
+    return (
+        one.id,
+        labels.get(one.system_id, one.system_id),
+        one.sample_id.partition("/")[2].rpartition("-")[0],
+        outcome,
+        str(one.calls),
+        render.seconds(one.seconds),
+        one.fault or one.reason,
+    )
+
+
+def _show_attempt(store: Store, ref: str, *, json: bool) -> None:
+    view = store.attempt(ref)
+    transcript = store.transcript(view.id)
+    if json:
+        render.raw(to_json({"schema": SCHEMA, "attempt": view, "transcript": transcript}))
+        return
+    for role, text in _lines(transcript):
+        render.out.print(f"{role:>9}  {text}", markup=False, soft_wrap=True)
+    verdict = "passed" if view.passed else f"{view.status}, not passed: {view.fault or view.reason}"
+    render.out.print(f"\n{view.sample_id}: {verdict}", markup=False)
+
+
+def _lines(transcript: Transcript) -> Iterator[tuple[str, str]]:
+    for message in transcript.messages:
+        if message.content:
+            yield message.role, message.content
+        for made in message.tool_calls:
+            yield "call", f"{made.name} {made.arguments}"
+    if transcript.end_state is not None:
+        yield "end state", msgspec.json.encode(transcript.end_state).decode()
+
+
+@command
+def leaderboard(
+    ref: RunRef = "last",
+    basis: BasisName = "saturated",
+    database: Database = "",
+    json: Json = False,
+) -> None:
+    """Rank the systems of a run."""
+    with Store.open(database) as store:
+        found = leaderboard_of(store, ref, basis_of(basis), components=json)
+    if json:
+        render.raw(to_json(found))
+    else:
+        render_tables.leaderboard(found)
+
+
+@command
+def compare(
+    ref: RunRef,
+    first: Annotated[str, typer.Argument(help="A format, or MODEL@FORMAT.")],
+    second: Annotated[str, typer.Argument(help="Another one.")],
+    database: Database = "",
+    json: Json = False,
+) -> None:
+    """Compare two systems of a run, part by part."""
+    with Store.open(database) as store:
+        found = comparison(store, ref, first, second)
+    if json:
+        render.raw(to_json(found))
+    else:
+        render_tables.comparison(found)
+
+
+@command
+def frontier(
+    ref: RunRef = "last",
+    basis: BasisName = "saturated",
+    database: Database = "",
+    json: Json = False,
+) -> None:
+    """Accuracy against cost: who is undominated, and how surely."""
+    with Store.open(database) as store:
+        found = frontier_of(store, ref, basis_of(basis))
+    if json:
+        render.raw(to_json(found))
+    else:
+        render_tables.frontier(found)
+
+
+@command
+def export(
+    ref: RunRef = "last",
+    kind: str = typer.Option("jsonl", "--as", help="jsonl or csv."),
+    database: Database = "",
+) -> None:
+    """Write a run's attempts to stdout as JSON lines or CSV; every line has the schema version."""
+    if kind not in ("jsonl", "csv"):
+        raise ConfigError(f"Cannot export as {kind!r}.", hint="Known: jsonl, csv.")
+    with Store.open(database) as store:
+        rows = ({"schema": SCHEMA} | row for row in store.export(store.run(ref).id))
+        if kind == "csv":
+            _csv(rows)
+        else:
+            for row in rows:
+                render.raw(to_json(row))
+
+
+def _csv(rows: Iterable[dict[str, Any]]) -> None:
+    writer: Any = None
+    for row in rows:
+        flat = {key: _flat(value) for key, value in row.items()}
+        if writer is None:
+            writer = csv.DictWriter(sys.stdout, fieldnames=list(flat))
+            writer.writeheader()
+        writer.writerow(flat)
+
+
+def _flat(value: Any) -> Any:
+    if isinstance(value, (dict, Sequence)) and not isinstance(value, str):
+        return to_json(value).decode()
+    return value
