@@ -82,6 +82,16 @@ class Scheme(Struct, frozen=True, kw_only=True):
         shared_by = self.group or (columns if self.strategy == "channel" else None)
         return self.element_bits + (self.scale_bits / shared_by if shared_by else 0.0)
 
+    def packed_bits(self, rows: int, columns: int) -> int:
+        """Return the bits of a packed matrix (rows, columns): codes and scales, no padding."""
+        scales = {
+            "tensor": 1,
+            "channel": rows,
+            "token": rows,
+            "group": rows * columns // (self.group or 1),
+        }
+        return rows * columns * self.element_bits + scales[self.strategy] * self.scale_bits
+
 
 class Format(Struct, frozen=True, kw_only=True):
     """A number format: a leaderboard's axis."""
@@ -112,6 +122,12 @@ class Format(Struct, frozen=True, kw_only=True):
         if self.weights is None:
             return float(FLOAT_BITS[self.storage])
         return self.weights.bits(columns)
+
+    def packed_bits(self, rows: int, columns: int) -> int:
+        """Return the bits of a linear layer's weights (rows, columns) with their scales."""
+        if self.weights is None:
+            return rows * columns * FLOAT_BITS[self.storage]
+        return self.weights.packed_bits(rows, columns)
 
 
 INT8_CHANNEL = Scheme(element="int8", strategy="channel")
@@ -234,3 +250,16 @@ def _path_on_cpu(fmt: Format, architecture: str) -> ComputePath:
         return "native"
     dot_products = {"avx512_vnni", "avx512_bf16", "amx_bf16"} & set(architecture.split())
     return "native" if fmt.activations.element == "int8" and dot_products else "unknown"
+
+
+def multiplies_in(fmt: Format, architecture: str) -> FloatName:
+    """Return the type in which a CPU should hold and multiply weights of ``fmt``.
+
+    float32 where an x86 CPU has no instructions for the 16-bit type: products of 16-bit numbers
+    are exact in it, so the answers are as good, and a prompt is many times faster. It depends on
+    the storage alone, so all formats of one storage are compared in the same arithmetic.
+    """
+    if not architecture.startswith("x86_64"):
+        return fmt.storage
+    in_hardware = {"avx512_bf16", "amx_bf16"} & set(architecture.split())
+    return "bfloat16" if fmt.storage == "bfloat16" and in_hardware else "float32"
