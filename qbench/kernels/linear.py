@@ -1,111 +1,230 @@
-"""Linear layers in a Format, for machines that cannot multiply it: dequantize, then multiply.
+"""Emulation: linear layers that compute, in ordinary arithmetic, what a number format means.
 
-The dequantized weight is kept, so a weight-only format runs as fast as the storage type; the
-result is bit for bit that of dequantizing at every call.
+``apply_format`` replaces the linear layers of a loaded model in place. Answers are those of the
+format; speed and memory are not, so a row made this way says ``emulated`` and is not ranked on
+either. Dequantized weights stay resident: weight-only formats run as fast as their storage type.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
 from msgspec import Struct
 from torch import Tensor, nn
+from torch.nn import functional
 
-from qbench.kernels.formats import BITS, Format, Scheme, fitted
-from qbench.kernels.reference import dequantize, fake_quantize, quantize
+from qbench.errors import ConfigError, Unsupported
+from qbench.kernels.formats import FLOAT_BITS, FloatName, Format, Scheme, fitted
+from qbench.kernels.reference import FLOATS, dequantize, fake_quantize, quantize
 
-
-class AppliedFormat(Struct, frozen=True, kw_only=True):
-    """What was made of a model."""
-
-    effective: str
-    """The format's label, with the group that most layers got."""
-    layers: int
-    """Linear layers converted."""
-    skipped: tuple[str, ...]
-    """Linear layers left in the storage type."""
-    weight_bytes: int
-    """All weights as a packed checkpoint would store them, embeddings and scales included."""
-    bits_per_weight: float
-    """Of the converted layers, scales included; of the storage type where none was."""
+FOREIGN_SHARE = 0.01
+"""Matrices outside linear layers may have this share of the weights before a format is refused."""
 
 
 class EmulatedLinear(nn.Module):
-    """``F.linear(quantized activations, dequantized weight)``.
+    """``linear(fake_quantize(x), weight)`` with weights that were quantized and dequantized.
 
-    Storage rounding: when the module was widened to float32 for a CPU that cannot multiply the
-    storage type, activations are still rounded to ``storage`` on the way in and out, so that
-    products are the storage type's with float32 sums.
+    The result is bit for bit that of the two steps. Where ``weight`` is wider than the input,
+    the product is made in the weight's type and rounded once to the input's: the arithmetic of
+    16-bit matrix units, which multiply exactly and add in float32.
     """
 
     def __init__(
-        self, weight: Tensor, bias: Tensor | None, activations: Scheme | None, storage: torch.dtype
+        self, weight: Tensor, bias: Tensor | None = None, *, activations: Scheme | None = None
     ) -> None:
+        """Take ``weight`` (out, in) and ``bias`` (out,), already dequantized, of one type."""
         super().__init__()
+        self.out_features, self.in_features = weight.shape
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
         self.activations = activations
-        self.storage = storage
 
     def forward(self, values: Tensor) -> Tensor:
-        """Map (..., in) to (..., out)."""
-        rounded = values.to(self.storage)
+        """Map (..., in) to (..., out) in the type of ``values``. Raises EngineError on NaN."""
+        given = values.dtype
         if self.activations is not None:
-            rounded = fake_quantize(rounded, self.activations)
-        out = F.linear(rounded.to(self.weight.dtype), self.weight, self.bias)
-        return out.to(self.storage).to(values.dtype)
+            values = fake_quantize(values, self.activations)
+        product = functional.linear(values.to(self.weight.dtype), self.weight, self.bias)
+        return product.to(given)
 
     def extra_repr(self) -> str:
-        """Describe the layer."""
-        out, columns = self.weight.shape
-        return f"in={columns}, out={out}, activations={self.activations}"
+        """Return what ``print(model)`` shows."""
+        element = self.activations.element if self.activations else "as they are"
+        return f"in={self.in_features}, out={self.out_features}, activations={element}"
+
+
+class AppliedFormat(Struct, frozen=True, kw_only=True):
+    """What ``apply_format`` really made."""
+
+    effective: str
+    """For example ``w4a16 group 64 and 128``: groups are fitted to each layer's columns."""
+    layers: int
+    """Quantized layers; 0 for formats that only cast."""
+    bits_per_weight: float
+    """Mean over the quantized layers, scales included; the storage type's bits without any."""
+    weight_bytes_packed: int
+    """All weights of the model as a checkpoint would hold them: codes, scales and the rest."""
+    skipped: tuple[str, ...]
+    """Linear layers and other matrices that keep the storage type."""
 
 
 def apply_format(
-    model: nn.Module, fmt: Format, *, skip: Sequence[str] = ("lm_head",)
+    model: nn.Module,
+    fmt: Format,
+    *,
+    skip: Sequence[str] = ("lm_head",),
+    multiply_in: FloatName | None = None,
 ) -> AppliedFormat:
-    """Replace the model's linear layers in place, one at a time, by ones in ``fmt``.
+    """Make ``model`` compute in ``fmt``: replace its linear layers, cast its other parameters.
+
+    Needs float32 copies of one layer at a time. Buffers keep their type (rotary frequencies are
+    float32 on purpose).
 
     Args:
-        model: loaded in the format's storage type.
-        fmt: groups are fitted to each layer.
-        skip: layers whose last name part is listed stay as they are, as llm-compressor's
-            recipes leave the output layer.
+        model: as loaded, its linear layers ``nn.Linear``.
+        fmt: a group that does not divide a layer's columns is fitted to them.
+        skip: layers that are cast only, by any part of their dotted name.
+        multiply_in: ``float32`` for CPUs without 16-bit arithmetic; see
+            ``formats.multiplies_in``. Applies to every linear layer, the skipped ones too, and
+            takes twice their memory.
+
+    Raises:
+        Unsupported: nothing to quantize, or a group fits no divisor. The model is then unchanged.
+        ConfigError: a format was applied before; ``multiply_in`` is narrower than the storage.
+        EngineError: a weight is NaN or infinite.
 
     """
-    linears = {name: part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
-    skipped = tuple(name for name in linears if name.rpartition(".")[2] in skip)
-    labels: Counter[str] = Counter()
-    bits = weights = 0.0
-    for name, layer in linears.items():
-        if name in skipped:
-            continue
-        made = fitted(fmt, layer.in_features)
-        _replace(model, name, _emulated(layer, made))
-        labels[made.label] += 1
-        bits += made.bits_per_weight(layer.in_features) * layer.weight.numel()
-        weights += layer.weight.numel()
-    rest = sum(part.numel() for part in model.parameters()) - weights
+    _refuse(model, fmt, multiply_in or fmt.storage)
+    plan = _plan(model, fmt, skip)
+    skipped = _untouched(model, fmt, plan)
+    _quantize_layers(model, plan)
+    _refuse_leftovers(model, plan, skipped)
+    _cast(model, FLOATS[fmt.storage])
+    applied = _describe(model, fmt, plan, skipped)
+    if multiply_in not in (None, fmt.storage):
+        _widen(model)
+    return applied
+
+
+def _refuse(model: nn.Module, fmt: Format, multiply_in: FloatName) -> None:
+    if any(isinstance(module, EmulatedLinear) for module in model.modules()):
+        raise ConfigError(
+            "This model has a number format already.", hint="Load it again for another one."
+        )
+    if multiply_in not in (fmt.storage, "float32"):
+        raise ConfigError(
+            f"{fmt.name} cannot be multiplied in {multiply_in}, which rounds what it stores.",
+            hint=f"Leave multiply_in out, or use {fmt.storage} or float32.",
+        )
+
+
+def _plan(model: nn.Module, fmt: Format, skip: Sequence[str]) -> dict[str, Format]:
+    """Return the format of each layer to quantize, groups fitted. Changes nothing."""
+    if fmt.weights is None and fmt.activations is None:
+        return {}
+    return {
+        name: fitted(fmt, layer.in_features)
+        for name, layer in _linears(model)
+        if not set(name.split(".")) & set(skip)
+    }
+
+
+def _linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
+    named = model.named_modules()
+    return ((name, module) for name, module in named if isinstance(module, nn.Linear))
+
+
+def _untouched(model: nn.Module, fmt: Format, plan: dict[str, Format]) -> tuple[str, ...]:
+    """Name linear layers and foreign matrices that stay; refuse where that would be a lie."""
+    if fmt.weights is None and fmt.activations is None:
+        return ()
+    foreign = dict(_foreign(model))
+    kept = sum(parameter.numel() for parameter in foreign.values())
+    made = sum(model.get_submodule(name).get_parameter("weight").numel() for name in plan)
+    if kept > FOREIGN_SHARE * made or not made:
+        names = ", ".join([*foreign][:3]) or "no linear layers at all"
+        raise Unsupported(
+            f"{fmt.name} cannot be emulated: much of the model is not in linear layers ({names}).",
+            hint="Serve it with vllm, or use bf16, fp16 or fp32, which cast everything.",
+        )
+    return (*(name for name, _ in _linears(model) if name not in plan), *foreign)
+
+
+def _foreign(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Find matrices outside linear layers, embeddings and convolutions: fused experts, Conv1D."""
+    known = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    for name, module in model.named_modules():
+        if not isinstance(module, known):
+            for own, parameter in module.named_parameters(prefix=name, recurse=False):
+                if parameter.ndim >= 2:
+                    yield own, parameter
+
+
+def _quantize_layers(model: nn.Module, plan: dict[str, Format]) -> None:
+    """Replace one layer after the other, so that only one is ever held twice."""
+    for name, fmt in plan.items():
+        layer = model.get_submodule(name)
+        storage = FLOATS[fmt.storage]
+        weight = layer.get_parameter("weight").detach()
+        if fmt.weights is not None:
+            weight = dequantize(quantize(weight, fmt.weights), storage)
+        model.set_submodule(name, _emulated(layer, weight.to(storage), fmt.activations))
+
+
+def _refuse_leftovers(model: nn.Module, plan: dict[str, Format], skipped: Sequence[str]) -> None:
+    """Find layers that the model reaches by a second name as well: there they were not replaced."""
+    left = [name for name, _ in _linears(model) if name not in skipped]
+    if plan and left:
+        raise Unsupported(
+            f"{left[0]} shares its module with another layer and was not quantized.",
+            hint="Serve the model with vllm, or use bf16, fp16 or fp32.",
+        )
+
+
+def _widen(model: nn.Module) -> None:
+    """Hold the weights of all linear layers in float32; embeddings keep their type."""
+    linears = [n for n, m in model.named_modules() if isinstance(m, nn.Linear | EmulatedLinear)]
+    for name in linears:
+        layer = model.get_submodule(name)
+        weight = layer.get_parameter("weight").detach().to(torch.float32)
+        model.set_submodule(name, _emulated(layer, weight, getattr(layer, "activations", None)))
+
+
+def _emulated(layer: nn.Module, weight: Tensor, activations: Scheme | None) -> EmulatedLinear:
+    bias = getattr(layer, "bias", None)
+    bias = None if bias is None else bias.detach().to(weight.dtype)
+    return EmulatedLinear(weight, bias, activations=activations).train(layer.training)
+
+
+def _cast(model: nn.Module, dtype: torch.dtype) -> None:
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+
+
+def _describe(
+    model: nn.Module, fmt: Format, plan: dict[str, Format], skipped: tuple[str, ...]
+) -> AppliedFormat:
+    values = bits = 0
+    for name, made in plan.items():
+        rows, columns = model.get_submodule(name).get_parameter("weight").shape
+        values += rows * columns
+        bits += made.packed_bits(rows, columns)
+    everything = sum(parameter.numel() for parameter in model.parameters())
+    rest = (everything - values) * FLOAT_BITS[fmt.storage]
     return AppliedFormat(
-        effective=labels.most_common(1)[0][0] if labels else fmt.label,
-        layers=labels.total(),
+        effective=_effective(fmt, plan),
+        layers=len(plan),
+        bits_per_weight=bits / values if values else float(FLOAT_BITS[fmt.storage]),
+        weight_bytes_packed=(bits + rest + 7) // 8,
         skipped=skipped,
-        weight_bytes=int((bits + rest * BITS[fmt.storage]) / 8),
-        bits_per_weight=bits / weights if weights else float(BITS[fmt.storage]),
     )
 
 
-def _emulated(layer: nn.Linear, fmt: Format) -> EmulatedLinear:
-    weight = layer.weight.detach()
-    if fmt.weights is not None:
-        weight = dequantize(quantize(weight, fmt.weights), weight.dtype)
-    bias = None if layer.bias is None else layer.bias.detach()
-    return EmulatedLinear(weight, bias, fmt.activations, layer.weight.dtype)
-
-
-def _replace(model: nn.Module, name: str, layer: nn.Module) -> None:
-    parent, _, last = name.rpartition(".")
-    setattr(model.get_submodule(parent), last, layer)
+def _effective(fmt: Format, plan: dict[str, Format]) -> str:
+    """Name the groups that were made where they are not all the preset's."""
+    names = {made.effective_name for made in plan.values()} or {fmt.effective_name}
+    if len(names) == 1:
+        return names.pop()
+    groups = sorted({made.weights.group for made in plan.values() if made.weights} - {None})  # type: ignore[type-var]
+    return f"{fmt.name} group {' and '.join(str(group) for group in groups)}"
