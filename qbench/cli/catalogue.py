@@ -69,10 +69,10 @@ def formats(gpu: Gpu = "", json: Json = False) -> None:
 def _format_facts(fmt: Format, place: str) -> dict[str, Any]:
     return {
         "name": fmt.name,
-        "bits_per_weight": fmt.bits_per_weight(),
-        "path": compute_path(fmt, place),
+        "bits_per_weight": fmt.bits_per_weight(4096),
+        "path": compute_path(fmt, place, emulated=False),
         "about": fmt.about,
-        "source": fmt.source,
+        "source": fmt.paper,
     }
 
 

@@ -39,7 +39,7 @@ def ordering(act: Callable[[Wish], None], about: str) -> typer.Typer:
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
     @app.command(help=about)
-    def command(  # noqa: PLR0913 - each parameter is one option of the command line
+    def command(
         suite: Annotated[
             str, typer.Option("--suite", "-s", help="A suite, or suite/task; see `qbench suites`.")
         ] = "mcp",

@@ -70,9 +70,10 @@ def on_frontier(evidence: Evidence) -> dict[str, float]:
         return {}
     rates, costs = evidence.draws
     members = undominated(rates[:, places], costs[:, places])
-    priced = ~np.isnan(costs[:, places]).any(axis=0)
     return {
-        key: float(members[:, column].mean()) for column, key in enumerate(ranked) if priced[column]
+        key: float(members[:, column].mean())
+        for column, key in enumerate(ranked)
+        if not np.isnan(costs[:, places[column]]).any()
     }
 
 

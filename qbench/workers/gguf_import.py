@@ -85,10 +85,10 @@ def _model(config: LlamaConfig, tensors: dict[str, Any]) -> LlamaForCausalLM:
 
 def _weight(name: str, tensor: Any, config: LlamaConfig) -> torch.Tensor:
     values = gguf.dequantize(tensor.data, tensor.tensor_type)
-    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
-    for part, count in heads.items():
-        if part in name:
-            values = _rotary_halves(values, count)
+    if "q_proj" in name:
+        values = _rotary_halves(values, config.num_attention_heads)
+    elif "k_proj" in name:
+        values = _rotary_halves(values, config.num_key_value_heads or config.num_attention_heads)
     return torch.from_numpy(np.array(values)).to(torch.bfloat16)
 
 

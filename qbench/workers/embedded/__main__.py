@@ -39,7 +39,7 @@ def main() -> int:
         loaded.model.config,  # type: ignore[arg-type] # every transformers model has one
         wanted.concurrency + REMEMBERED,
         min(wanted.context, loaded.length),
-        dtype=loaded.dtype,
+        dtype=loaded.cache_dtype,
         device=loaded.device,
     )
     narrow = wanted.threads or best_threads(loaded.model, slots)

@@ -73,6 +73,7 @@ class Step:
 
         """
         keys, values = self.slots.keys[layer], self.slots.values[layer]
+        query = query.to(keys.dtype)
         out = torch.empty(
             (query.shape[1], query.shape[0], query.shape[2]), dtype=query.dtype, device=query.device
         )
@@ -118,7 +119,8 @@ def attention(  # noqa: PLR0913, PLR0917 - the signature is transformers'
     """Serve as the attention of a transformers model; ``step`` comes from the model call."""
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     layer: int = module.layer_idx  # type: ignore[assignment] # set by every attention module
-    return step.attend(layer, query[0], key[0], value[0], scale)[None], None
+    found = step.attend(layer, query[0], key[0], value[0], scale)
+    return found[None].to(query.dtype), None
 
 
 ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attention)

@@ -5,21 +5,25 @@ from __future__ import annotations
 import resource
 import sys
 from pathlib import Path
+from typing import cast
 
 import torch
 from msgspec import Struct
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from qbench.kernels.formats import get_format
+from qbench.kernels.formats import (
+    ComputePath,
+    FloatName,
+    Format,
+    compute_path,
+    get_format,
+    multiplies_in,
+)
 from qbench.kernels.linear import apply_format
+from qbench.kernels.reference import FLOATS
 from qbench.workers.embedded.cache import ATTENTION
 from qbench.workers.hardware import this_machine
-
-NATIVE_BF16 = ("avx512_bf16", "amx_bf16")
-"""CPU flags without which torch multiplies bf16 many times slower than float32."""
-
-DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
 class Loaded(Struct, frozen=True, kw_only=True):
@@ -28,12 +32,12 @@ class Loaded(Struct, frozen=True, kw_only=True):
     model: nn.Module
     tokenizer: PreTrainedTokenizerFast
     device: str
-    dtype: torch.dtype
-    """Of activations and keys between the layers."""
+    cache_dtype: torch.dtype
+    """Of keys and values: that in which attention is fast here."""
     effective: str
     kernel: str
     """How products are made."""
-    emulated: bool
+    path: ComputePath
     bits_per_weight: float
     weight_bytes: int
     """What the format's weights would take packed."""
@@ -51,37 +55,33 @@ def load(folder: Path, format_name: str, *, device: str = "") -> Loaded:
     """
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     fmt = get_format(format_name)
+    product = multiplies_in(fmt, this_machine(gpu=False).architecture)
+    product = product if chosen == "cpu" else fmt.storage
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=DTYPES[fmt.storage], attn_implementation=ATTENTION
+        folder, dtype=FLOATS[fmt.storage], attn_implementation=ATTENTION
     ).eval()
-    applied = apply_format(model, fmt)
-    wide = chosen == "cpu" and not multiplies(fmt.storage)
-    model = model.to(chosen).float() if wide else model.to(chosen)
+    applied = apply_format(model, fmt, multiply_in=product)
+    model = model.to(chosen)
     return Loaded(
         model=model,
-        tokenizer=AutoTokenizer.from_pretrained(folder),
+        tokenizer=cast("PreTrainedTokenizerFast", AutoTokenizer.from_pretrained(folder)),
         device=chosen,
-        dtype=torch.float32 if wide else DTYPES[fmt.storage],
+        cache_dtype=FLOATS[product],
         effective=applied.effective,
-        kernel=kernel_of(fmt.storage, emulated=fmt.weights is not None, wide=wide),
-        emulated=wide or fmt.weights is not None,
+        kernel=kernel_of(fmt, product),
+        path=compute_path(fmt, this_machine(gpu=chosen != "cpu").architecture, emulated=True),
         bits_per_weight=applied.bits_per_weight,
-        weight_bytes=applied.weight_bytes,
+        weight_bytes=applied.weight_bytes_packed,
         length=int(getattr(model.config, "max_position_embeddings", 4096)),
     )
 
 
-def multiplies(storage: str) -> bool:
-    """Whether this CPU multiplies a storage type itself."""
-    if storage == "bfloat16":
-        return any(flag in this_machine(gpu=False).architecture for flag in NATIVE_BF16)
-    return storage == "float32"
-
-
-def kernel_of(storage: str, *, emulated: bool, wide: bool) -> str:
+def kernel_of(fmt: Format, product: FloatName) -> str:
     """Say how products are made, for the row."""
-    product = f"{storage} values multiplied in float32" if wide else f"{storage} matmul"
-    return f"dequantize, then {product}" if emulated else product
+    made = f"{fmt.storage} matmul"
+    if product != fmt.storage:
+        made = f"{fmt.storage} values multiplied in {product}, rounded once"
+    return f"dequantize, then {made}" if fmt.weights else made
 
 
 def peak_memory() -> int:

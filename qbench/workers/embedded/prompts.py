@@ -88,7 +88,7 @@ class Prompts:
             ValueError: the template refuses these messages.
 
         """
-        text = self._tokenizer.apply_chat_template(
+        text: Any = self._tokenizer.apply_chat_template(
             [_readable(message) for message in messages],
             tools=[dict(tool) | {"signature": signature(tool["function"])} for tool in tools]
             or None,
@@ -96,8 +96,8 @@ class Prompts:
             add_generation_prompt=True,
             tokenize=False,
         )
-        text += self.call_prefix if forced else ""
-        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        whole = f"{text}{self.call_prefix if forced else ''}"
+        tokens: list[int] = self._tokenizer.encode(whole, add_special_tokens=False)
         return tokens
 
 

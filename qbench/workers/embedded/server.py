@@ -15,12 +15,11 @@ from msgspec.structs import asdict
 from qbench.workers.embedded.batching import Batcher, Generation
 from qbench.workers.embedded.grammar import Grammars, Guide
 from qbench.workers.embedded.loading import Loaded, peak_memory
-from qbench.workers.embedded.prompts import OPEN, Prompts, Reply, read_call, read_reply
+from qbench.workers.embedded.prompts import OPEN, Json, Prompts, Reply, read_call, read_reply
 from qbench.workers.embedded.sampling import Sampler
 from qbench.workers.embedded.wire import (
     DONE,
     ChatBody,
-    Json,
     Usage,
     Writer,
     problem,
@@ -104,7 +103,7 @@ class Server:
             "running": self._batcher.running,
             "effective": loaded.effective,
             "kernel": loaded.kernel,
-            "emulated": loaded.emulated,
+            "path": loaded.path,
             "device": loaded.device,
             "bits_per_weight": loaded.bits_per_weight,
             "weight_bytes": loaded.weight_bytes,
@@ -188,7 +187,7 @@ class Server:
             tokens += new
             if not (finish or answer.body.stream or answer.body.stops):
                 continue
-            text = self._loaded.tokenizer.decode(tokens, skip_special_tokens=True)
+            text = str(self._loaded.tokenizer.decode(tokens, skip_special_tokens=True))
             cut = min((text.find(s) for s in answer.body.stops if s in text), default=-1)
             if cut >= 0:
                 text, finish = text[:cut], "stop"

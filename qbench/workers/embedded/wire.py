@@ -90,7 +90,8 @@ class Writer:
     """Writes one reply, whole or in chunks."""
 
     def __init__(self, number: str, model: str) -> None:
-        self._head = {"id": f"chatcmpl-{number}", "created": int(time.time()), "model": model}
+        self._number = number
+        self._head: Json = {"id": f"chatcmpl-{number}", "created": int(time.time()), "model": model}
 
     def whole(self, reply: Reply, finish: str, usage: Usage) -> Json:
         """Return the body of a reply that is not streamed."""
@@ -103,7 +104,7 @@ class Writer:
 
     def calls(self, reply: Reply) -> list[Json]:
         """Return a reply's calls as OpenAI writes them."""
-        stem = self._head["id"][-8:]
+        stem = self._number[-8:]
         return [
             {
                 "id": f"call_{stem}_{number}",

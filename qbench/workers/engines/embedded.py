@@ -172,7 +172,7 @@ def _endpoint(
         format_effective=found["effective"],
         checkpoint=checkpoint.origin,
         kernel=found["kernel"],
-        path="emulated" if found["emulated"] else "native",
+        path=found["path"],
         engine_version=f"qbench {__version__} embedded",
         details={"revision": checkpoint.revision} | {name: found[name] for name in kept},
     )
