@@ -245,6 +245,14 @@ def test_the_ledger_keeps_every_digit(store: Store, plan: Plan) -> None:
     assert list(store.ledger(plan.run.id)) == [line(made, exact)]
 
 
+def test_sums_of_money_are_not_rounded(store: Store, plan: Plan) -> None:
+    (shard,) = plan.shards
+    amounts = ("1000000000.5", "0.000000000000000000000000000001")
+    store.append([recorded(attempt(shard, n), amount) for n, amount in enumerate(amounts)])
+    exact = Decimal("1000000000.500000000000000000000000000001")
+    assert store.paid(plan.run.id) == exact
+
+
 def test_an_unpriced_line_is_kept_and_adds_nothing(store: Store, plan: Plan) -> None:
     store.append([recorded(attempt(plan.shards[0]), None)])
     (kept,) = store.ledger(plan.run.id)
