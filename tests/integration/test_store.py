@@ -259,6 +259,7 @@ def test_an_unpriced_line_is_kept_and_adds_nothing(store: Store, plan: Plan) -> 
     assert kept.dollars is None
     assert kept.usage == TokenUsage(prompt_tokens=100, cached_tokens=40, completion_tokens=7)
     assert store.spent(plan.run.id) == {}
+    assert store.unpriced(plan.run.id) == 1
 
 
 def test_a_batch_is_saved_whole_or_not_at_all(store: Store, plan: Plan) -> None:
