@@ -245,12 +245,21 @@ def test_the_ledger_keeps_every_digit(store: Store, plan: Plan) -> None:
     assert list(store.ledger(plan.run.id)) == [line(made, exact)]
 
 
+def test_sums_of_money_are_not_rounded(store: Store, plan: Plan) -> None:
+    (shard,) = plan.shards
+    amounts = ("1000000000.5", "0.000000000000000000000000000001")
+    store.append([recorded(attempt(shard, n), amount) for n, amount in enumerate(amounts)])
+    exact = Decimal("1000000000.500000000000000000000000000001")
+    assert store.paid(plan.run.id) == exact
+
+
 def test_an_unpriced_line_is_kept_and_adds_nothing(store: Store, plan: Plan) -> None:
     store.append([recorded(attempt(plan.shards[0]), None)])
     (kept,) = store.ledger(plan.run.id)
     assert kept.dollars is None
     assert kept.usage == TokenUsage(prompt_tokens=100, cached_tokens=40, completion_tokens=7)
     assert store.spent(plan.run.id) == {}
+    assert store.unpriced(plan.run.id) == 1
 
 
 def test_a_batch_is_saved_whole_or_not_at_all(store: Store, plan: Plan) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, insert, select
+from sqlalchemy import Connection, RowMapping, String, insert, select, type_coerce
 
 from qbench.benchmarks.chat import TokenUsage
 from qbench.service.domain import LedgerLine
 from qbench.service.tables import LEDGER
+
+NOTHING = Decimal(0)
+DIGITS = 80
+"""More than any sum of lines has: the default of 28 would round."""
 
 USAGE = msgspec.json.Decoder(TokenUsage | None)
 
@@ -39,12 +43,14 @@ def line_of(row: RowMapping) -> LedgerLine:
 
 def spent_by_basis(view: Connection, run_id: str) -> dict[str, Decimal]:
     """Add up a run's known dollars by basis, exactly: superseded attempts and idle engines too."""
-    query = select(LEDGER.c.basis, LEDGER.c.dollars).where(
+    digits = type_coerce(LEDGER.c.dollars, String)
+    query = select(LEDGER.c.basis, digits).where(
         LEDGER.c.run_id == run_id, LEDGER.c.dollars.is_not(None)
     )
     total: dict[str, Decimal] = {}
-    for basis, dollars in view.execute(query):
-        total[basis] = total.get(basis, Decimal(0)) + dollars
+    with localcontext(prec=DIGITS):
+        for basis, dollars in view.execute(query):
+            total[basis] = total.get(basis, NOTHING) + Decimal(dollars)
     return total
 
 
