@@ -55,6 +55,7 @@ def comparison(store: Store, run_ref: str, first: str, second: str) -> Compariso
             f"{one.label} and {two.label} share no scored sample.", hint="Resume the run first."
         )
     verdict = judged(gap, gap.p, evidence.run.request.margin)
+    said = against(verdict, evidence.run.request.margin)
     return Comparison(
         run_id=evidence.run.id,
         first=one.label,
@@ -62,16 +63,14 @@ def comparison(store: Store, run_ref: str, first: str, second: str) -> Compariso
         verdict=verdict,
         slices=_slices(evidence, one, two),
         components=_components(store, evidence.run.id, one, two),
-        finding=f"Against {two.label}, {one.label} {against(verdict, evidence.run.request.margin)}.",
+        finding=f"Against {two.label}, {one.label} {said}.",
     )
 
 
 def _slices(evidence: Evidence, one: System, two: System) -> tuple[Slice, ...]:
     out = evidence.outcomes
     parts: list[tuple[str, NDArray[np.bool_]]] = [("all", np.ones(len(out.samples), dtype=bool))]
-    levels = [
-        (f"level {n}", out.sample_level == n) for n in np.unique(out.sample_level)
-    ]
+    levels = [(f"level {n}", out.sample_level == n) for n in np.unique(out.sample_level)]
     tasks = [(f"task {name}", out.sample_task == at) for at, name in enumerate(out.tasks)]
     parts += [part for group in (levels, tasks) if len(group) > 1 for part in group]
     made = (_slice(evidence, one, two, name, chosen) for name, chosen in parts)

@@ -153,5 +153,5 @@ async def test_kill_9_of_the_parent_leaves_nothing_behind(tmp_path: Path) -> Non
     parent.kill()
     await parent.wait()
     async with asyncio.timeout(20):
-        while group_members(group):  # noqa: ASYNC110 - nobody is left to set an event
+        while group_members(group):
             await asyncio.sleep(0.02)
