@@ -32,7 +32,8 @@ def llama(dtype: torch.dtype = torch.bfloat16) -> LlamaForCausalLM:
     )
     model = LlamaForCausalLM(config)
     nn.Module.to(model, dtype)
-    return model.eval()
+    model.train(mode=False)
+    return model
 
 
 def two_steps(layer: nn.Linear, fmt: Format, values: Tensor) -> Tensor:
