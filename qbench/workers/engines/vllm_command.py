@@ -78,6 +78,7 @@ class VllmOptions(Struct, frozen=True, kw_only=True):
     checkpoint: dict[str, str] = {}
     """Folder or Hub id of the quantized weights, by format."""
     dtype: str = ""
+    """Of activations, for quantized formats; empty: the checkpoint's."""
     tensor_parallel: Annotated[int, Meta(ge=1)] = 1
     max_model_len: Annotated[int, Meta(ge=1)] | None = None
     gpu_memory: Annotated[float, Meta(gt=0, le=1)] | None = None
@@ -131,7 +132,12 @@ def weights(system: System, options: VllmOptions, *, on_gpu: bool) -> tuple[str,
     """
     checkpoint = options.checkpoint.get(system.format, "")
     if system.format in DTYPES:
-        return checkpoint or system.model, ("--dtype", options.dtype or DTYPES[system.format])
+        if options.dtype:
+            raise ConfigError(
+                f"{system.format} is a data type already.",
+                hint=f"Leave -o dtype={options.dtype} out, or ask for that format.",
+            )
+        return checkpoint or system.model, ("--dtype", DTYPES[system.format])
     if checkpoint:
         return checkpoint, ("--dtype", options.dtype or "auto")
     if system.format in ON_THE_FLY:
