@@ -42,9 +42,10 @@ def table(*headers: str, title: str = "", caption: str = "") -> Table:
         caption_justify="left",
         pad_edge=False,
     )
-    for header in headers:
+    for place, header in enumerate(headers):
         right = header.endswith(">")
-        made.add_column(header.rstrip(">"), justify="right" if right else "left", no_wrap=right)
+        whole = right or place == 0
+        made.add_column(header.rstrip(">"), justify="right" if right else "left", no_wrap=whole)
     return made
 
 

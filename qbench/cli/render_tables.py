@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from qbench.cli.render import count, dim, dollars, out, percent, seconds, table
+from qbench.cli.render import count, dim, dollars, out, percent, table
 from qbench.service.report import Comparison, Estimate, Frontier, Leaderboard, Row
 
 MARKS = {"emulated": "†", "weight-only fallback": "‡"}
@@ -28,6 +28,9 @@ def leaderboard(board: Leaderboard) -> None:
     out.print(_accuracy(board))
     out.print(_cost(board))
     out.print(_validity(board.rows))
+    for row in board.rows:
+        if row.validity.invalid:
+            out.print(f"[red]{name_of(row, board.rows)} is INVALID: {row.validity.invalid}.[/red]")
     for note in board.notes:
         out.print(dim(f"· {note}"))
     out.print()
@@ -35,16 +38,14 @@ def leaderboard(board: Leaderboard) -> None:
 
 
 def name_of(row: Row, rows: Sequence[Row]) -> str:
-    """Name a row by what was served; with its model where the rows have several."""
+    """Name a row by its format; with its model where the rows have several."""
     alike = len({other.model for other in rows}) == 1
     model = "" if alike else f"{row.model.rsplit('/', 1)[-1]} "
-    return f"{model}{row.effective}{MARKS.get(row.path, '')}"
+    return f"{model}{row.format}{MARKS.get(row.path, '')}"
 
 
 def _accuracy(board: Leaderboard) -> Table:
-    made = table(
-        "System", "Passed>", "Pass rate %>", "95 %>", "Against the baseline", "points>", "p>"
-    )
+    made = table("System", "Passed>", "Pass rate %>", "95 %>", "Verdict", "points>", "p>")
     for row in board.rows:
         gap = row.verdict.difference
         invalid = bool(row.validity.invalid)
@@ -88,26 +89,26 @@ def _cost(board: Leaderboard) -> Table:
     pass_scale, pass_unit = unit_for(row.cost_of_pass.value for row in rows if row.cost_of_pass)
     made = table(
         "System",
-        "Tokens in>",
-        "out>",
-        "Seconds>",
-        f"{unit}/attempt>",
+        "In>",
+        "Out>",
+        "s>",
+        f"{unit}/try>",
         f"{pass_unit}/pass>",
         "95 %>",
-        "Frontier %>",
+        "Front. %>",
     )
     for row in rows:
         made.add_row(
             name_of(row, rows),
             count(row.prompt_tokens),
             count(row.completion_tokens),
-            seconds(row.seconds),
+            "–" if row.seconds is None else f"{row.seconds:.1f}",
             money(row.cost, scale),
             _plain(row.cost_of_pass, pass_scale),
             _ends(row.cost_of_pass, pass_scale),
             percent(row.on_frontier, 0),
         )
-    made.caption = f"cost basis: {board.basis} (API models: list price)"
+    made.caption = f"In, Out: tokens of an attempt; s: its median seconds. Cost basis: {board.basis}; API models: list price."
     return made
 
 
@@ -137,12 +138,11 @@ def _validity(rows: Sequence[Row]) -> Table:
         "Scored>",
         "Excl.>",
         "Unsc.>",
-        "Trunc.>",
+        "Cut>",
         "Unread>",
         "Unpr.>",
-        "Retries>",
+        "Retried>",
         "Cached %>",
-        "",
     )
     for row in rows:
         kept = row.validity
@@ -153,7 +153,6 @@ def _validity(rows: Sequence[Row]) -> Table:
             *(count(number) for number in numbers),
             count(kept.retries),
             percent(kept.cached_share, 0),
-            f"[red]INVALID: {kept.invalid}[/red]" if kept.invalid else "",
         )
     return made
 
