@@ -108,7 +108,10 @@ def _cost(board: Leaderboard) -> Table:
             _ends(row.cost_of_pass, pass_scale),
             percent(row.on_frontier, 0),
         )
-    made.caption = f"In, Out: tokens of an attempt; s: its median seconds. Cost basis: {board.basis}; API models: list price."
+    made.caption = (
+        "In, Out: tokens of an attempt; s: its median seconds. "
+        f"Cost basis: {board.basis}; API models: list price."
+    )
     return made
 
 
