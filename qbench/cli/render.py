@@ -27,6 +27,9 @@ out = Console(highlight=False)
 talk = Console(stderr=True, highlight=False)
 """Everything said on the way."""
 
+WORD = 16
+"""Words up to this many cells are not broken."""
+
 
 def raw(text: bytes) -> None:
     """Write bytes to stdout as they are, with a line end."""
@@ -63,9 +66,11 @@ def table(*headers: str, title: str = "", caption: str = "") -> Table:
 def draw(made: Table) -> None:
     """Print a table to stdout with an empty line under it."""
     for column in made.columns:
-        if column.no_wrap:
-            column.min_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
-    out.print(made, crop=False, soft_wrap=False)
+        texts = [str(cell) for cell in (column.header, *column.cells)]
+        words = texts if column.no_wrap else " ".join(texts).split()
+        widest = max((cell_len(word) for word in words), default=0)
+        column.min_width = widest if column.no_wrap else min(widest, WORD)
+    out.print(made, crop=False)
     out.print()
 
 
