@@ -232,9 +232,9 @@ def frontier(found: Frontier) -> None:
 
 def facts(values: Mapping[str, Any], *, title: str = "") -> None:
     """Print names and values; what is empty is left out."""
-    made = table("", "", title=title)
+    made = table(title, "")
     for name, value in values.items():
-        if value not in (None, {}, [], ""):
+        if value not in ({}, [], ""):
             made.add_row(plain(name.replace("_", " ")), plain(_fact(name, value)))
     draw(made)
 
