@@ -23,9 +23,8 @@ class LiveProgress:
         self._board = render.Board() if render.talk.is_terminal else None
         self._tallies: dict[str, Tally] = {}
         self._labels: dict[str, str] = {}
-        self._said_at = 0.0
+        self._said_at = time.monotonic()
         self._spent = Decimal(0)
-        self._began = time.monotonic()
         self._ended = 0
 
     def __enter__(self) -> Self:
@@ -90,7 +89,7 @@ class LiveProgress:
             self.say(f"{self._labels[system_id]}: {progress_text(tally)}; {self._money()}")
 
     def _money(self) -> str:
-        return f"{render.dollars(self._spent)} so far" if self._spent else "unpriced so far"
+        return f"{render.dollars(self._spent)} so far" if self._spent else "no priced cost so far"
 
 
 def progress_text(tally: Tally) -> str:

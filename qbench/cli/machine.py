@@ -123,43 +123,51 @@ db = typer.Typer(
 
 
 @db.command()
-def upgrade(database: Database = "") -> None:
+def upgrade(database: Database = "", json: Json = False) -> None:
     """Bring the schema to this version."""
     with Store.open(database) as store:
         shown = store.database.url.render_as_string(hide_password=True)
-        render.out.print(f"{shown}: schema {schema.current_revision(store.database)}")
+        _say(json, database=shown, revision=schema.current_revision(store.database))
 
 
 @db.command()
-def where(database: Database = "") -> None:
+def where(database: Database = "", json: Json = False) -> None:
     """Print the database's URL."""
     place = schema.connect(database)
-    render.out.print(place.url.render_as_string(hide_password=True), soft_wrap=True)
+    _say(json, database=place.url.render_as_string(hide_password=True))
 
 
 @db.command()
-def check(database: Database = "") -> None:
+def check(database: Database = "", json: Json = False) -> None:
     """Check that the schema is this version's; without --database, in memory: up, down, up."""
-    if not database:
-        _rehearse()
-        return
-    with Store.open(database, upgrade=False) as store:
-        _refuse_drift(store)
+    if database:
+        with Store.open(database, upgrade=False) as store:
+            revision = _refuse_drift(store)
+    else:
+        revision = _rehearse()
+    _say(json, revision=revision, state="up to date, no drift")
 
 
-def _rehearse() -> None:
+def _rehearse() -> str | None:
     """Migrate an empty database up, down and up again."""
     with Store.open("sqlite://") as store:
         schema.downgrade(store.database, "base")
         schema.upgrade(store.database)
-        _refuse_drift(store)
+        return _refuse_drift(store)
 
 
-def _refuse_drift(store: Store) -> None:
+def _refuse_drift(store: Store) -> str | None:
     drift = schema.drift(store.database)
     if drift:
         raise StoreError(
             f"The schema differs from the tables: {drift}.", hint="Write a migration for it."
         )
-    revision = schema.current_revision(store.database)
-    render.out.print(f"schema {revision}: up to date, no drift")
+    return schema.current_revision(store.database)
+
+
+def _say(json: bool, **facts: str | None) -> None:
+    if json:
+        render.raw(to_json({"schema": SCHEMA, **facts}))
+    else:
+        said = ": ".join(str(value) for value in facts.values())
+        render.out.print(said, markup=False, soft_wrap=True)

@@ -7,7 +7,6 @@ budget reached, 130 interrupted.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,7 +97,14 @@ def _version(wanted: bool) -> None:
 @app.callback(epilog="Example: qbench run --suite mcp --formats fp8,w4a16")
 def qbench(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_version,
+            is_eager=True,
+            allow_from_autoenv=False,
+            help="Show the version.",
+        ),
     ] = False,
 ) -> None:
     """Find which model, in which number format, gives a correct answer for the least money.
@@ -119,6 +125,3 @@ def main() -> None:
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except BrokenPipeError:  # the reader of our stdout left: `qbench show | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None

@@ -12,7 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +27,9 @@ out = Console(highlight=False)
 talk = Console(stderr=True, highlight=False)
 """Everything said on the way."""
 
+WORD = 16
+"""Words up to this many cells are not broken."""
+
 
 def raw(text: bytes) -> None:
     """Write bytes to stdout as they are, with a line end."""
@@ -33,20 +38,45 @@ def raw(text: bytes) -> None:
 
 
 def table(*headers: str, title: str = "", caption: str = "") -> Table:
-    """Make an empty table; a header that ends in ``>`` is right-aligned."""
+    """Make an empty table; a header that ends in ``>`` is right-aligned.
+
+    Words wrap where the terminal is narrow; numbers are never cut.
+    """
     made = Table(
         box=box.SIMPLE_HEAD,
         title=title or None,
         caption=caption or None,
         title_justify="left",
         caption_justify="left",
+        show_edge=False,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
-    for place, header in enumerate(headers):
+    for header in headers:
         right = header.endswith(">")
-        whole = right or place == 0
-        made.add_column(header.rstrip(">"), justify="right" if right else "left", no_wrap=whole)
+        made.add_column(
+            header.rstrip(">"),
+            justify="right" if right else "left",
+            no_wrap=right,
+            overflow="fold",
+        )
     return made
+
+
+def draw(made: Table) -> None:
+    """Print a table to stdout with an empty line under it."""
+    for column in made.columns:
+        texts = [str(cell) for cell in (column.header, *column.cells)]
+        words = texts if column.no_wrap else " ".join(texts).split()
+        widest = max((cell_len(word) for word in words), default=0)
+        column.min_width = widest if column.no_wrap else min(widest, WORD)
+    out.print(made, crop=False)
+    out.print()
+
+
+def plain(text: str) -> Text:
+    """Return text in which nothing is markup: names and messages come from elsewhere."""
+    return Text(text)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -125,7 +155,7 @@ class Board:
         facts: dict[str, Any] = {"attempts": f"{tally.done}/{tally.total}", "rate": passing(tally)}
         if system_id not in self._tasks:
             self._tasks[system_id] = self._bars.add_task(
-                clip(label, 28), total=tally.total, completed=tally.done, money="", **facts
+                escape(clip(label, 28)), total=tally.total, completed=tally.done, money="", **facts
             )
         for other in self._tasks.values():
             self._bars.update(other, money="")

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-from qbench.cli.render import count, dim, dollars, out, percent, table
+from qbench.cli.render import count, dim, dollars, draw, out, percent, plain, seconds, table
 from qbench.service.report import Comparison, Estimate, Frontier, Leaderboard, Row
 
 MARKS = {"emulated": "†", "weight-only fallback": "‡"}
@@ -17,49 +18,65 @@ UNITS = ((1.0, "$"), (1e-3, "m$"), (1e-6, "µ$"), (1e-9, "n$"))
 
 
 def leaderboard(board: Leaderboard) -> None:
-    """Print a leaderboard: three tables of at most 80 columns, notes, and the finding last."""
+    """Print a leaderboard: three tables that fit 80 columns, notes, and the finding last."""
     levels = ", ".join(map(str, board.levels))
     out.print(
-        f"[bold]{board.suite}[/bold] level {levels} · {board.samples:,} samples × "
-        f"{board.epochs} · seed {board.seed} · run {board.run_id} ({board.status}) · "
-        f"{dollars(board.paid)} paid",
-        soft_wrap=True,
+        f"{board.suite} level {levels} · {board.samples:,} samples × {board.epochs} · "
+        f"seed {board.seed} · run {board.run_id} ({board.status}) · {_paid(board)}",
+        style="bold",
+        markup=False,
     )
-    out.print(_accuracy(board))
-    out.print(_cost(board))
-    out.print(_validity(board.rows))
+    out.print()
+    draw(_accuracy(board))
+    draw(_cost(board))
+    draw(_validity(board.rows))
     for row in board.rows:
         if row.validity.invalid:
-            out.print(f"[red]{name_of(row, board.rows)} is INVALID: {row.validity.invalid}.[/red]")
+            said = f"INVALID: {name_of(row, board.rows)}: {row.validity.invalid}"
+            out.print(said, style="red", markup=False)
     for note in board.notes:
         out.print(dim(f"· {note}"))
     out.print()
-    out.print(f"[bold]{board.finding}[/bold]")
+    out.print(board.finding, style="bold", markup=False)
+
+
+def _paid(board: Leaderboard) -> str:
+    return "cost unknown in part" if board.paid is None else f"{dollars(board.paid)} paid"
 
 
 def name_of(row: Row, rows: Sequence[Row]) -> str:
-    """Name a row by its format; with its model where the rows have several."""
+    """Name a row by what was served; with its model where the rows have several."""
     alike = len({other.model for other in rows}) == 1
     model = "" if alike else f"{row.model.rsplit('/', 1)[-1]} "
-    return f"{model}{row.format}{MARKS.get(row.path, '')}"
+    return f"{model}{row.effective}{MARKS.get(row.path, '')}"
 
 
 def _accuracy(board: Leaderboard) -> Table:
-    made = table("System", "Passed>", "Pass rate %>", "95 %>", "Verdict", "points>", "p>")
+    made = table("System", "Passed>", "Pass %>", "95 %>", "Verdict", "Points>", "p>")
     for row in board.rows:
         gap = row.verdict.difference
-        invalid = bool(row.validity.invalid)
-        word = "INVALID" if invalid else row.verdict.kind
         made.add_row(
-            name_of(row, board.rows),
+            plain(name_of(row, board.rows)),
             f"{row.passed:,}/{row.validity.scored:,}",
-            percent(row.pass_rate.value) if row.pass_rate else "–",
+            percent(row.pass_rate.value if row.pass_rate else None),
             _span(row.pass_rate, 100),
-            f"[{COLOURS.get(row.verdict.kind, 'default')}]{word}[/]",
+            _verdict(row),
             f"{100 * gap.value:+.1f} {_span(gap, 100)}" if gap else "",
             f"{row.verdict.p:.2g}" if row.verdict.p is not None else "",
         )
+    made.caption = _about_accuracy(board)
     return made
+
+
+def _verdict(row: Row) -> Text:
+    word = "INVALID" if row.validity.invalid else row.verdict.kind
+    return Text(word, style=COLOURS.get(word.lower(), ""))
+
+
+def _about_accuracy(board: Leaderboard) -> str:
+    ways = sorted({row.interval for row in board.rows if row.interval})
+    made = f"95 % intervals: {' or '.join(ways)}; " if ways else ""
+    return f"{made}points: against the baseline on the same samples; p: Holm-adjusted"
 
 
 def _span(found: Estimate | None, scale: float, digits: int = 1) -> str:
@@ -89,29 +106,26 @@ def _cost(board: Leaderboard) -> Table:
     pass_scale, pass_unit = unit_for(row.cost_of_pass.value for row in rows if row.cost_of_pass)
     made = table(
         "System",
-        "In>",
-        "Out>",
-        "s>",
-        f"{unit}/try>",
+        "Tokens in>",
+        "out>",
+        "Median>",
+        f"{unit}/attempt>",
         f"{pass_unit}/pass>",
         "95 %>",
-        "Front. %>",
+        "Frontier %>",
     )
     for row in rows:
         made.add_row(
-            name_of(row, rows),
+            plain(name_of(row, rows)),
             count(row.prompt_tokens),
             count(row.completion_tokens),
-            "–" if row.seconds is None else f"{row.seconds:.1f}",
+            seconds(row.seconds),
             money(row.cost, scale),
-            _plain(row.cost_of_pass, pass_scale),
+            scaled(row.cost_of_pass.value, pass_scale) if row.cost_of_pass else "unpriced",
             _ends(row.cost_of_pass, pass_scale),
             percent(row.on_frontier, 0),
         )
-    made.caption = (
-        "In, Out: tokens of an attempt; s: its median seconds. "
-        f"Cost basis: {board.basis}; API models: list price."
-    )
+    made.caption = f"cost basis: {board.basis} (API models: list price)"
     return made
 
 
@@ -119,20 +133,24 @@ def money(found: Estimate | None, scale: float) -> str:
     """Write dollars in a column's unit with their interval; unknown is never zero."""
     if found is None:
         return "unpriced"
-    return f"{found.value / scale:.1f} {_span(found, 1 / scale)}"
+    half = (found.high - found.low) / 2
+    return f"{scaled(found.value, scale)} ± {scaled(half, scale)}"
 
 
-def _plain(found: Estimate | None, scale: float) -> str:
-    if found is None:
-        return "unpriced"
-    return "∞" if math.isinf(found.value) else f"{found.value / scale:.1f}"
+def scaled(amount: float, scale: float) -> str:
+    """Write dollars in a unit with three significant digits: a small price is never shown as 0."""
+    value = amount / scale
+    if not math.isfinite(value):
+        return "∞"
+    if value == 0:
+        return "0"
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
 def _ends(found: Estimate | None, scale: float) -> str:
     if found is None:
         return ""
-    high = "∞" if math.isinf(found.high) else f"{found.high / scale:.1f}"
-    return f"[{found.low / scale:.1f}, {high}]"
+    return f"[{scaled(found.low, scale)}, {scaled(found.high, scale)}]"
 
 
 def _validity(rows: Sequence[Row]) -> Table:
@@ -141,22 +159,26 @@ def _validity(rows: Sequence[Row]) -> Table:
         "Scored>",
         "Excl.>",
         "Unsc.>",
-        "Cut>",
+        "Trunc.>",
         "Unread>",
         "Unpr.>",
-        "Retried>",
-        "Cached %>",
+        "Retries>",
+        "Cached>",
     )
     for row in rows:
         kept = row.validity
         numbers = (kept.errored, kept.unscored, kept.truncated, kept.parse_failures, kept.unpriced)
         made.add_row(
-            name_of(row, rows),
+            plain(name_of(row, rows)),
             f"{kept.scored:,}/{kept.planned:,}",
             *(count(number) for number in numbers),
             count(kept.retries),
-            percent(kept.cached_share, 0),
+            "–" if kept.cached_share is None else f"{percent(kept.cached_share, 0)} %",
         )
+    made.caption = (
+        "scored of planned; excluded: infrastructure failed; unscored: the check could not decide;"
+        " truncated; unread: unreadable tool calls; unpriced; prompt tokens from a cache"
+    )
     return made
 
 
@@ -166,17 +188,19 @@ def comparison(found: Comparison) -> None:
     for part in found.slices:
         gap = f"{100 * part.difference.value:+.1f} {_span(part.difference, 100)}"
         numbers = (part.samples, part.both, part.only_first, part.only_second, part.neither)
-        made.add_row(part.name, *(count(n) for n in numbers), gap, f"{part.p:.2g}")
-    out.print(f"1st: {found.first}   2nd: {found.second}")
-    out.print(made)
-    out.print(_components(found))
-    out.print(f"[bold]{found.finding}[/bold]")
+        made.add_row(plain(part.name), *(count(n) for n in numbers), gap, f"{part.p:.2g}")
+    out.print(f"1st: {found.first}   2nd: {found.second}", markup=False)
+    out.print()
+    draw(made)
+    if found.components:
+        draw(_components(found))
+    out.print(found.finding, style="bold", markup=False)
 
 
 def _components(found: Comparison) -> Table:
     made = table("Component (mean)", "1st>", "2nd>")
     for name, (one, two) in found.components.items():
-        made.add_row(name, _number(one), _number(two))
+        made.add_row(plain(name), _number(one), _number(two))
     return made
 
 
@@ -192,26 +216,27 @@ def frontier(found: Frontier) -> None:
     )
     for point in found.points:
         made.add_row(
-            f"{point.label}{MARKS.get(point.path, '')}",
+            plain(f"{point.label}{MARKS.get(point.path, '')}"),
             f"{percent(point.pass_rate.value)} {_span(point.pass_rate, 100)}",
             money(point.cost, scale),
-            f"{_plain(point.cost_of_pass, scale)} {_ends(point.cost_of_pass, scale)}",
+            f"{scaled(point.cost_of_pass.value, scale)} {_ends(point.cost_of_pass, scale)}",
             "yes" if point.undominated else "",
             percent(point.on_frontier, 0),
         )
-    out.print(made)
+    if found.points:
+        draw(made)
     for label, why in found.left_out.items():
         out.print(dim(f"· left out: {label} ({why})"))
-    out.print(f"[bold]{found.finding}[/bold]")
+    out.print(found.finding, style="bold", markup=False)
 
 
 def facts(values: Mapping[str, Any], *, title: str = "") -> None:
     """Print names and values; what is empty is left out."""
-    made = table("", "", title=title)
+    made = table(title, "")
     for name, value in values.items():
-        if value not in (None, {}, [], ""):
-            made.add_row(name.replace("_", " "), _fact(name, value))
-    out.print(made)
+        if value not in ({}, [], ""):
+            made.add_row(plain(name.replace("_", " ")), plain(_fact(name, value)))
+    draw(made)
 
 
 def _fact(name: str, value: Any) -> str:
@@ -227,8 +252,12 @@ def _fact(name: str, value: Any) -> str:
 
 
 def rows_of(headers: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> None:
-    """Print a plain table; a header that ends in ``>`` is right-aligned."""
+    """Print a plain table; a header that ends in ``>`` is right-aligned.
+
+    The first column holds ids and names to copy: it is not broken.
+    """
     made = table(*headers, caption=caption)
+    made.columns[0].no_wrap = True
     for row in rows:
-        made.add_row(*row)
-    out.print(made)
+        made.add_row(*(plain(cell) for cell in row))
+    draw(made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Annotated, Any
 
 import msgspec
@@ -42,26 +43,17 @@ def runs(
 ) -> None:
     """List the runs."""
     with Store.open(database) as store:
-        found = store.runs(limit)
+        found = [_run_facts(one, store.unpriced(one.run.id)) for one in store.runs(limit)]
     if json:
-        render.raw(to_json({"schema": SCHEMA, "runs": [_run_facts(one) for one in found]}))
+        render.raw(to_json({"schema": SCHEMA, "runs": found}))
         return
-    headers = (
-        "Run",
-        "Status",
-        "Suite",
-        "Systems>",
-        "Done>",
-        "Passed>",
-        "Errored>",
-        "Paid>",
-        "Made",
-    )
-    render_tables.rows_of(headers, (_run_row(one) for one in found))
+    headers = ("Run", "Status", "Suite", "Systems>", "Done>", "Errored>", "Paid>", "Made")
+    render_tables.rows_of(headers, (_run_row(facts) for facts in found))
 
 
-def _run_facts(one: RunSummary) -> dict[str, Any]:
+def _run_facts(one: RunSummary, unpriced: int) -> dict[str, Any]:
     request, counts = one.run.request, one.counts
+    known = [one.dollars[basis] for basis in ("api", "dedicated") if basis in one.dollars]
     return {
         "id": one.run.id,
         "status": one.run.status.value,
@@ -72,24 +64,30 @@ def _run_facts(one: RunSummary) -> dict[str, Any]:
         "passed": counts.get("passed", 0),
         "errored": counts.get("errored", 0),
         "dollars": {basis: str(amount) for basis, amount in one.dollars.items()},
+        "paid": str(sum(known)) if known else None,
+        "unpriced": unpriced,
         "created_at": one.run.created_at,
     }
 
 
-def _run_row(one: RunSummary) -> tuple[str, ...]:
-    facts = _run_facts(one)
-    paid = [one.dollars[basis] for basis in ("api", "dedicated") if basis in one.dollars]
+def _run_row(facts: dict[str, Any]) -> tuple[str, ...]:
     return (
         facts["id"],
         facts["status"],
         facts["suite"],
         str(len(facts["systems"])),
         f"{facts['done']:,}/{facts['planned']:,}",
-        f"{facts['passed']:,}",
         f"{facts['errored']:,}",
-        render.dollars(sum(paid)) if paid else "unpriced",
-        f"{one.run.created_at:%Y-%m-%d %H:%M}",
+        _paid(facts["paid"], facts["unpriced"]),
+        f"{facts['created_at']:%b %d %H:%M}",
     )
+
+
+def _paid(known: str | None, unpriced: int) -> str:
+    """Write what is known; a sum that leaves something out says so."""
+    if known is None:
+        return "unpriced" if unpriced else "–"
+    return f"{'> ' if unpriced else ''}{render.dollars(Decimal(known))}"
 
 
 @command

@@ -104,13 +104,18 @@ def interruptible(work: Coroutine[Any, Any, RunStatus]) -> RunStatus:
         task = asyncio.create_task(work)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, task.cancel)
+            loop.add_signal_handler(number, _stop, task)
         try:
             return await task
         except asyncio.CancelledError:
             return RunStatus.PAUSED
 
     return asyncio.run(supervised())
+
+
+def _stop(task: asyncio.Task[RunStatus]) -> None:
+    render.talk.print("Stopping: saving what has ended ...", style="dim")
+    task.cancel()
 
 
 run = ordering(_run, "Run a suite over models and formats; ends in a leaderboard.")
@@ -133,7 +138,7 @@ def _plan(wish: Wish) -> None:
         "detectable_difference": detectable(len(plan.samples)),
         "margin": request.margin,
         "dollars_per_hour": _rates(request, wish.controls, prices),
-        "at_most_dollars": _ceiling(plan, wish.controls, prices),
+        "at_most_dollars": _ceilings(plan, wish.controls, prices),
         "refused": {label: why for label, why in refusals.items() if why},
     }
     if wish.json:
@@ -152,17 +157,16 @@ def _rates(request: Request, controls: Controls, prices: PriceBook) -> dict[str,
     return found
 
 
-def _ceiling(plan: Plan, controls: Controls, prices: PriceBook) -> float | None:
-    """Return the most that API systems can cost; None when there is none or one is unpriced."""
+def _ceilings(plan: Plan, controls: Controls, prices: PriceBook) -> dict[str, float | None]:
+    """Return the most that each API system can cost, every limit used up; None where unpriced."""
     request = plan.run.request
-    each = [
-        planned_tariff(system, controls, prices).worst(request.limits)
-        for system in request.systems
-        if system.engine == "api"
-    ]
-    if not each or not all(each):
-        return None
-    return float(sum(each)) * len(plan.samples) * request.epochs
+    attempts = len(plan.samples) * request.epochs
+    found: dict[str, float | None] = {}
+    for system in request.systems:
+        if system.engine == "api":
+            each = planned_tariff(system, controls, prices).worst(request.limits)
+            found[system.label] = float(each * attempts) if each else None
+    return found
 
 
 plan = ordering(_plan, "Show what a run would do, cost and be able to detect.")
@@ -213,7 +217,7 @@ def score(ref: RunRef = "last", database: Database = "", json: Json = False) -> 
 
 
 @command
-def watch(ref: RunRef = "last", database: Database = "") -> None:
+def watch(ref: RunRef = "last", database: Database = "", json: Json = False) -> None:
     """Follow a run that another process drives, until it stops."""
     with Store.open(database) as store, LiveProgress() as progress:
         found = store.run(ref)
@@ -223,4 +227,4 @@ def watch(ref: RunRef = "last", database: Database = "") -> None:
             found = store.run(found.id)
             progress.follow(tallies(found, store), store.paid(found.id))
     with Store.open(database) as store:
-        show(leaderboard_of(store, found.id), json=False)
+        show(leaderboard_of(store, found.id, components=json), json=json)
