@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import deepcopy
@@ -27,6 +25,7 @@ from qbench.benchmarks.mcp_process import ServerProcess, Timeouts
 from qbench.benchmarks.suite import Sample, ToolBox, ToolResult
 from qbench.benchmarks.world import World
 from qbench.benchmarks.world_host import RESET, STATE_URI
+from qbench.benchmarks.world_launcher import Launcher
 from qbench.errors import NotFound, ToolServerError
 
 _TRANSPORT_CODES = (CONNECTION_CLOSED, REQUEST_TIMEOUT)
@@ -166,11 +165,7 @@ class ServerPool:
         self._timeouts = timeouts or Timeouts()
         self._idle: list[_WorldHost] = []
         self._ending: set[asyncio.Task[None]] = set()
-        self._params = StdioServerParameters(
-            command=sys.executable,
-            args=["-m", __package__ + ".world_host", *(f"{n}={p}" for n, p in worlds.items())],
-            env={key: os.environ[key] for key in ("PYTHONPATH",) if key in os.environ},
-        )
+        self._launcher = Launcher(worlds)
 
     async def __aenter__(self) -> Self:
         return self
@@ -186,6 +181,7 @@ class ServerPool:
         self._idle.clear()
         if self._ending:
             await asyncio.wait(self._ending)
+        await self._launcher.close()
 
     @asynccontextmanager
     async def open(self, sample: Sample) -> AsyncIterator[ToolBox]:
@@ -196,7 +192,9 @@ class ServerPool:
 
         """
         async with self._free:
-            host = self._lease(sample.world)
+            host = self._idle_host(sample.world) or _WorldHost(
+                await self._launcher.params(), self._timeouts
+            )
             try:
                 yield await host.prepare(sample)
             except BaseException:
@@ -205,11 +203,11 @@ class ServerPool:
             finally:
                 self._give_back(host)
 
-    def _lease(self, world: str) -> _WorldHost:
-        """Take an idle host, one with the same world if there is one, else make a new one."""
+    def _idle_host(self, world: str) -> _WorldHost | None:
+        """Take an idle host, one with the same world if there is one."""
         self._bury()
         if not self._idle:
-            return _WorldHost(self._params, self._timeouts)
+            return None
         same = (at for at, host in enumerate(self._idle) if host.world == world)
         return self._idle.pop(next(same, len(self._idle) - 1))
 

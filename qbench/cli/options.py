@@ -63,7 +63,13 @@ def ordering(act: Callable[[Wish], None], about: str) -> typer.Typer:
             str, typer.Option(help="Difficulty, like 1 or 2-4 or 1,5 [default: by model]")
         ] = "",
         samples: Annotated[
-            int, typer.Option("--samples", "--limit", "-n", help="Samples per system, in all.")
+            int,
+            typer.Option(
+                "--samples",
+                "--limit",
+                "-n",
+                help="Samples per system [default: by model, else 200]",
+            ),
         ] = 0,
         epochs: Annotated[int, typer.Option(help="Attempts at each sample.")] = 1,
         seed: Annotated[int, typer.Option(help="Another seed draws other samples.")] = 0,
@@ -78,7 +84,9 @@ def ordering(act: Callable[[Wish], None], about: str) -> typer.Typer:
         ] = 16,
         temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
         top_p: Annotated[float, typer.Option(help="Nucleus sampling.")] = 1.0,
-        max_tokens: Annotated[int, typer.Option(help="Most tokens of one reply.")] = 512,
+        max_tokens: Annotated[
+            int, typer.Option(help="Most tokens of one reply [default: by model, else 512]")
+        ] = 0,
         turns: Annotated[int, typer.Option(help="Most model calls of one attempt.")] = 12,
         time_limit: Annotated[float, typer.Option(help="Most seconds of one attempt.")] = 300.0,
         tool_protocol: Annotated[

@@ -19,6 +19,8 @@ class Model(Struct, frozen=True, kw_only=True):
     """Difficulty levels worth asking it by default; empty: all of the suite."""
     samples: int = 0
     """Samples per run by default; 0: the suite's default."""
+    max_tokens: int = 0
+    """Most tokens of one reply by default; 0: the program's default."""
     note: str = ""
 
 
@@ -31,6 +33,7 @@ MODELS: dict[str, Model] = {
         license="Apache-2.0",
         levels=(1,),
         samples=160,
+        max_tokens=96,  # a right call takes 20 to 40; a lost model would ramble to any limit
         note="small enough for two CPU cores; level 1 is within its reach",
     ),
 }

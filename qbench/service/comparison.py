@@ -71,7 +71,7 @@ def _slices(evidence: Evidence, one: System, two: System) -> tuple[Slice, ...]:
     out = evidence.outcomes
     parts: list[tuple[str, NDArray[np.bool_]]] = [("all", np.ones(len(out.samples), dtype=bool))]
     levels = [(f"level {n}", out.sample_level == n) for n in np.unique(out.sample_level)]
-    tasks = [(f"task {name}", out.sample_task == at) for at, name in enumerate(out.tasks)]
+    tasks = [(name, out.sample_task == at) for at, name in enumerate(out.tasks)]
     parts += [part for group in (levels, tasks) if len(group) > 1 for part in group]
     made = (_slice(evidence, one, two, name, chosen) for name, chosen in parts)
     return tuple(part for part in made if part is not None)

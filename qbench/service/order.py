@@ -20,6 +20,7 @@ NATIVE = "native"
 """Format name of a model that somebody else serves: what really runs is unknown to us."""
 
 DEFAULT_SAMPLES = 200
+DEFAULT_TOKENS = 512
 
 
 class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +40,8 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     seed: int = 0
     margin: float = 0.05
     strategy: Strategy = Strategy()
-    sampling: Sampling = Sampling()
+    sampling: Sampling = Sampling(max_tokens=0)
+    """``max_tokens`` 0: the default for the model."""
     limits: Limits = Limits()
     options: dict[str, Any] = {}
 
@@ -141,10 +143,16 @@ def _system(order: Order, model: str, fmt: str) -> System:
         format=fmt,
         engine=engine,
         strategy=order.strategy,
-        sampling=order.sampling,
+        sampling=_sampling(order, model),
         options=order.options,
     )
     return replace(system, base_url=order.base_url) if engine == "external" else system
+
+
+def _sampling(order: Order, model: str) -> Sampling:
+    known = MODELS[model].max_tokens if model in MODELS else 0
+    most = order.sampling.max_tokens or known or DEFAULT_TOKENS
+    return replace(order.sampling, max_tokens=most)
 
 
 def _baseline(baseline: str, systems: Sequence[System]) -> System:

@@ -131,7 +131,7 @@ class Slice(Struct, frozen=True, kw_only=True):
     """Two systems on a part of the samples."""
 
     name: str
-    """``all``, ``level 2``, ``task calendar``."""
+    """``all``, ``level 2``, or a task such as ``calendar``."""
     samples: int
     both: int
     only_first: int

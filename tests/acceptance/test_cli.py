@@ -8,7 +8,7 @@ import pytest
 
 from tests.acceptance.program import LIMIT_S, REPOSITORY, Program
 
-HEAVY = ("numpy", "sqlalchemy", "rich", "torch", "transformers", "litellm")
+HEAVY = {"numpy", "scipy", "sqlalchemy", "rich", "torch", "litellm", "mcp", "aiohttp"}
 
 
 def test_a_run_ends_in_a_leaderboard_and_its_finding(qbench: Program) -> None:
@@ -103,6 +103,10 @@ def test_the_same_command_resumes_an_interrupted_run(qbench: Program) -> None:
         (["run", "--suite", "sums", "--formats", "fp9"], "Did you mean fp8"),
         (["run", "--suite", "sums", "--engine", "scriptd"], "Did you mean scripted?"),
         (["run", "--suite", "sums", "--level", "9"], "Known: 1, 2, 3, 4, 5."),
+        (["run", "--suite", "mcp/calender"], "Did you mean calendar?"),
+        (["run", "--suite", "sums", "--margin", "5"], "between 0 and 1"),
+        (["run", "--suite", "sums", "--engine", "external", "--model", "m"], "--base-url"),
+        (["run", "--suite", "sums", "--engine", "scripted", "--option", "script=som"], "sum"),
         (["run", "--suite", "sums", "--level", "x"], "Write 1, or 2-4, or 1,3-5."),
         (["run", "--suite", "sums", "--budget", "-3"], "like --budget 0.50"),
         (["run", "--suite", "sums", "--tool-protocol", "xml"], "Known: native, text."),
@@ -179,6 +183,28 @@ def test_an_invalid_row_exits_3_and_is_not_ranked(qbench: Program) -> None:
     assert row["validity"]["invalid"]
     assert row["pass_rate"] is None
     assert "qbench resume" in ended.talk
+
+
+def test_resuming_tries_again_what_errored_and_only_that(qbench: Program) -> None:
+    failed = qbench.run("-n", "120", "--formats", "fp8", faults={"http_500": 0.3})
+    assert failed.code == 3, failed.talk
+    assert "INVALID" in failed.out
+    before = qbench("runs", "--json").json["runs"][0]
+    assert 0 < before["errored"] < 240
+    resumed = qbench("resume")
+    after = qbench("runs", "--json").json["runs"][0]
+    assert after["errored"] < before["errored"], resumed.talk
+    assert after["done"] + after["errored"] == 240
+    assert f"{before['done']} of them kept from before" in resumed.talk
+
+
+def test_a_plan_writes_nothing_and_says_what_can_be_detected(qbench: Program) -> None:
+    command = ["plan", "--engine", "scripted", "--suite", "sums", "--formats", "fp8", "-n", "400"]
+    planned = qbench(*command, "--json").json
+    assert planned["attempts"] == 800
+    assert 0.05 < planned["detectable_difference"] < 0.1
+    assert "400" in qbench(*command).out
+    assert qbench("runs", "--json").json["runs"] == []
 
 
 def test_every_option_is_an_environment_variable(qbench: Program) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from rich.cells import cell_len
 
 from tests.acceptance.program import LIMIT_S, REPOSITORY, Program
 
@@ -41,7 +42,9 @@ def test_the_leaderboard_ranks_by_pass_rate(finished: Program) -> None:
 
 def test_nothing_is_cut_at_80_columns(finished: Program) -> None:
     for verb in ("leaderboard", "runs", "show", "formats", "suites", "models", "prices", "doctor"):
-        assert "…" not in finished(verb, COLUMNS="80").out, verb
+        text = finished(verb, COLUMNS="80").out
+        assert "…" not in text, verb
+        assert max(cell_len(line) for line in text.splitlines()) <= 80, verb
 
 
 def test_an_attempt_is_shown_with_its_transcript(finished: Program) -> None:
@@ -66,7 +69,7 @@ def test_two_systems_are_compared_part_by_part(finished: Program) -> None:
     assert whole["samples"] == sum(whole[part] for part in parts) == 60
     assert found["verdict"]["kind"] == "worse"
     text = finished("compare", "last", "w4a16", "bf16").out
-    assert "task subtract" in text
+    assert "subtract" in text
 
 
 def test_an_unknown_system_gets_close_names(finished: Program) -> None:
@@ -170,8 +173,10 @@ def test_the_database_is_made_found_and_checked(qbench: Program) -> None:
 
 
 def test_a_file_that_is_no_database_is_named(qbench: Program) -> None:
-    (qbench.folder / "qbench.db").write_text("not a database, but a letter" * 100)
+    letter = "not a database, but a letter " * 100
+    (qbench.folder / "qbench.db").write_text(letter)
     ended = qbench("runs")
+    assert (qbench.folder / "qbench.db").read_text() == letter
     assert ended.code == 1
     assert "qbench.db" in ended.talk
     assert "--database" in ended.talk

@@ -32,7 +32,7 @@ def llama(dtype: torch.dtype = torch.bfloat16) -> LlamaForCausalLM:
     )
     model = LlamaForCausalLM(config)
     nn.Module.to(model, dtype)
-    model.eval()
+    model.train(mode=False)
     return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -44,7 +45,13 @@ def main() -> int:
     )
     narrow = wanted.threads or best_threads(loaded.model, slots)
     threads = Threads(narrow=narrow, wide=wanted.threads or cores())
-    batcher = Batcher(loaded.model, slots, concurrency=wanted.concurrency, threads=threads)
+    batcher = Batcher(
+        loaded.model,
+        slots,
+        concurrency=wanted.concurrency,
+        threads=threads,
+        died=lambda: os._exit(1),  # a server without its model must be seen to be dead
+    )
     batcher.start()
     server = Server(loaded, batcher, wanted.name, time.perf_counter() - began)
     web.run_app(

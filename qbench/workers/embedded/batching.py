@@ -10,6 +10,7 @@ import contextlib
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -103,14 +104,22 @@ class Batcher:
     """Runs sequences on a model until closed."""
 
     def __init__(
-        self, model: nn.Module, slots: Slots, *, concurrency: int, threads: Threads | None = None
+        self,
+        model: nn.Module,
+        slots: Slots,
+        *,
+        concurrency: int,
+        threads: Threads | None = None,
+        died: Callable[[], None] = lambda: None,
     ) -> None:
+        """Take a model in its format; ``died`` is called when its thread fails."""
         self.meter = Meter()
         self._model = model
         self._slots = slots
         self._kept: list[list[int]] = [[] for _ in range(slots.keys.shape[1])]
         self._used = [0.0] * len(self._kept)
         self._concurrency = concurrency
+        self._died = died
         self._threads = threads or Threads(
             narrow=torch.get_num_threads(), wide=torch.get_num_threads()
         )
@@ -145,11 +154,16 @@ class Batcher:
         return len(self._running)
 
     def _work(self) -> None:
-        with torch.inference_mode():
-            while self._open:
-                self._admit()
-                if self._running:
-                    self._step()
+        try:
+            with torch.inference_mode():
+                while self._open:
+                    self._admit()
+                    if self._running:
+                        self._step()
+        except BaseException:
+            traceback.print_exc()
+            self._died()
+            raise
 
     def _admit(self) -> None:
         """Seat who waits while there is room; sleep when there is nothing to do."""
@@ -202,7 +216,10 @@ class Batcher:
 
     def _step(self) -> None:
         began = time.perf_counter()
+        self._running = [sequence for sequence in self._running if not sequence.cancelled]
         pieces, members = self._pieces()
+        if not pieces:
+            return
         step = Step(self._slots, pieces)
         logits = self._forward(step, members)
         ready = [s for s in members if s.computed == len(s.tokens)]
@@ -214,9 +231,6 @@ class Batcher:
     def _pieces(self) -> tuple[list[Piece], list[Generation]]:
         pieces, members, room = [], [], CHUNK
         for sequence in sorted(self._running, key=lambda s: len(s.tokens) - s.computed):
-            if sequence.cancelled:
-                sequence.finish = "cancelled"
-                continue
             count = min(len(sequence.tokens) - sequence.computed, room)
             if count:
                 pieces.append(Piece(sequence.slot, sequence.computed, count))
@@ -226,8 +240,6 @@ class Batcher:
 
     def _forward(self, step: Step, members: Sequence[Generation]) -> Tensor:
         """Compute the step; return logits of the last token of each piece that is complete."""
-        if not members:
-            return torch.empty(0)
         flat: list[int] = []
         last: list[int] = []
         for piece, sequence in zip(step.pieces, members, strict=True):

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from qbench import __version__
+from qbench.benchmarks.chat import ChatRequest, Turn
 from qbench.errors import ConfigError, EngineStartError, QbenchError
 from qbench.kernels.formats import get_format
 from qbench.service.domain import Endpoint, EngineSeconds, System, new_id
@@ -26,6 +27,7 @@ from qbench.workers.engines.process import ServerCommand, ServerProcess, free_po
 from qbench.workers.hardware import this_machine
 from qbench.workers.limiter import FixedLimit, Gate
 
+PATIENCE_S = 3600.0
 NEEDED = ("torch", "transformers", "llguidance", "gguf")
 
 
@@ -51,12 +53,26 @@ class EmbeddedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             ) from error
 
 
+class Patient:
+    """Asks a server that is watched anyway: a slow CPU is no fault, a dead process is noticed.
+
+    How long an attempt may take is the agent's limit, which is the model's to keep.
+    """
+
+    def __init__(self, chat: OpenAIChat) -> None:
+        self._chat = chat
+
+    async def reply(self, request: ChatRequest) -> Turn:
+        """Answer as ``OpenAIChat`` does, however long it takes."""
+        return await self._chat.reply(msgspec.structs.replace(request, timeout_s=PATIENCE_S))
+
+
 class EmbeddedServing:
     """An embedded server that is up."""
 
     def __init__(self, endpoint: Endpoint, chat: OpenAIChat, server: ServerProcess) -> None:
         self.endpoint = endpoint
-        self.chat = chat
+        self.chat = Patient(chat)
         self._server = server
         self._last = EngineSeconds(load=server.load_s)
 

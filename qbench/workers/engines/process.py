@@ -11,7 +11,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from qbench.errors import EngineStartError, EngineUnavailable
 from qbench.workers.engines import Say, leash
 
 TAIL_LINES = 15
+MANY_LINES = 2000
 LEASH = Path(leash.__file__)
 
 
@@ -31,6 +32,10 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _nothing(_: Sequence[str]) -> str:
+    return ""
 
 
 class ServerCommand(Struct, frozen=True, kw_only=True):
@@ -50,6 +55,8 @@ class ServerCommand(Struct, frozen=True, kw_only=True):
     """Wait after SIGTERM before SIGKILL."""
     restarts: int = 0
     """How often a server that dies while serving is started again."""
+    explain: Callable[[Sequence[str]], str] = _nothing
+    """Finds the reason of a failure in the log's lines; empty where it finds none."""
     log: Path | None = None
     """File for its output, appended to; None: a temporary file, removed after a clean end."""
 
@@ -136,7 +143,7 @@ class ServerProcess:
     def _give_up(self, said: str) -> None:
         tail = "\n  ".join(self.tail())
         self._failure = EngineUnavailable(
-            f"{said} Its last output:\n  {tail}\n",
+            f"{said}{self._why()} Its last output:\n  {tail}\n",
             hint=f"See {self.log}; resume the run to start it afresh.",
         )
         self._healthy.set()  # lets everybody who waits in ready() see the failure
@@ -173,10 +180,14 @@ class ServerProcess:
                 await asyncio.sleep(pause)
                 pause = min(0.5, pause * 1.5)
 
+    def _why(self) -> str:
+        reason = self.command.explain(self.tail(MANY_LINES))
+        return f" {reason}" if reason else ""
+
     def _start_error(self, how: str) -> EngineStartError:
         tail = "\n  ".join(self.tail()) or "(no output)"
         return EngineStartError(
-            f"{self.command.name} did not start: {how}.\n  {self.command.line}\n"
+            f"{self.command.name} did not start: {how}.{self._why()}\n  {self.command.line}\n"
             f"Its last output:\n  {tail}\n",
             hint=f"Run the command by hand, or read the whole log: {self.log}.",
         )
@@ -267,5 +278,5 @@ def _states(proc: Path) -> dict[int, tuple[str, int]]:
 
 def _last_lines(path: Path, count: int) -> list[str]:
     with path.open("rb") as log:
-        log.seek(max(0, log.seek(0, os.SEEK_END) - 64 * 1024))
+        log.seek(max(0, log.seek(0, os.SEEK_END) - 256 * 1024))
         return log.read().decode(errors="replace").splitlines()[-count:]

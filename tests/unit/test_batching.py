@@ -1,0 +1,160 @@
+"""Continuous batching gives each sequence what it would get alone."""
+
+import queue
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaForCausalLM
+
+from qbench.workers.embedded.batching import CHUNK, Batcher, Generation
+from qbench.workers.embedded.cache import Slots
+from qbench.workers.embedded.loading import Loaded, load
+from qbench.workers.embedded.sampling import Sampler
+from tests.tiny_model import save_tiny_model
+
+Made = tuple[Generation, "queue.Queue[tuple[list[int], str]]"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def loaded(folder: Path) -> Loaded:
+    return load(folder, "fp32", device="cpu")
+
+
+@pytest.fixture
+def batcher(loaded: Loaded) -> Iterator[Batcher]:
+    slots = Slots(loaded.model.config, 6, 2048, dtype=torch.float32, device="cpu")  # type: ignore[arg-type]
+    made = Batcher(loaded.model, slots, concurrency=4)
+    made.start()
+    yield made
+    made.close()
+
+
+def submit(
+    batcher: Batcher, tokens: Sequence[int], *, most: int = 12, seed: int | None = 0
+) -> Made:
+    heard: queue.Queue[tuple[list[int], str]] = queue.Queue()
+    generation = Generation(
+        tokens=list(tokens),
+        sampler=Sampler(temperature=0.0, top_p=1.0, seed=seed),
+        told=lambda new, finish: heard.put((list(new), finish)),
+        max_tokens=most,
+        ends=frozenset(),
+    )
+    batcher.submit(generation)
+    return generation, heard
+
+
+def finished(made: Made) -> list[int]:
+    tokens: list[int] = []
+    finish = ""
+    while not finish:
+        new, finish = made[1].get(timeout=60)
+        tokens += new
+    return tokens
+
+
+def alone(folder: Path, tokens: Sequence[int], most: int) -> list[int]:
+    """Greedy decoding by transformers itself, without any cache."""
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    known = list(tokens)
+    with torch.inference_mode():
+        for _ in range(most):
+            known.append(int(model(torch.tensor([known])).logits[0, -1].argmax()))
+    return known[len(tokens) :]
+
+
+def prompts(count: int, length: int) -> list[list[int]]:
+    draw = torch.Generator().manual_seed(1)
+    return [torch.randint(3, 250, (length + 7 * n,), generator=draw).tolist() for n in range(count)]
+
+
+def test_a_batch_gives_what_each_prompt_gives_alone(folder: Path, batcher: Batcher) -> None:
+    asked = prompts(7, 20)
+    made = [submit(batcher, tokens) for tokens in asked]
+    assert [finished(one) for one in made] == [alone(folder, tokens, 12) for tokens in asked]
+
+
+def test_a_prompt_longer_than_a_chunk_is_computed_piecewise(folder: Path, batcher: Batcher) -> None:
+    long, short = prompts(2, CHUNK + 90)[0], prompts(1, 10)[0]
+    made = [submit(batcher, long, most=4), submit(batcher, short, most=4)]
+    assert [finished(one) for one in made] == [alone(folder, t, 4) for t in (long, short)]
+
+
+def test_a_prompt_that_comes_again_is_reused_and_says_the_same(batcher: Batcher) -> None:
+    tokens = prompts(1, 80)[0]
+    first = submit(batcher, tokens)
+    said = finished(first)
+    again = submit(batcher, tokens)
+    assert finished(again) == said
+    assert first[0].cached == 0
+    assert again[0].cached == len(tokens) - 1
+
+
+def test_prompts_that_begin_alike_share_what_the_first_computed(
+    folder: Path, batcher: Batcher
+) -> None:
+    start = prompts(1, 200)[0]
+    asked = [start + tail for tail in prompts(4, 5)]
+    made = [submit(batcher, tokens, most=5) for tokens in asked]
+    assert [finished(one) for one in made] == [alone(folder, tokens, 5) for tokens in asked]
+    assert sorted(one[0].cached >= 200 for one in made) == [False, True, True, True]
+
+
+def test_lengths_and_ends_stop_a_sequence(folder: Path, batcher: Batcher) -> None:
+    tokens = prompts(1, 30)[0]
+    end = alone(folder, tokens, 3)[2]
+    heard: queue.Queue[tuple[list[int], str]] = queue.Queue()
+    batcher.submit(
+        Generation(
+            tokens=list(tokens),
+            sampler=Sampler(temperature=0.0, top_p=1.0, seed=0),
+            told=lambda new, finish: heard.put((list(new), finish)),
+            max_tokens=50,
+            ends=frozenset({end}),
+        )
+    )
+    reasons = [heard.get(timeout=60)[1]]
+    while not reasons[-1]:
+        reasons.append(heard.get(timeout=60)[1])
+    assert reasons[-1] == "stop"
+    assert len(reasons) <= 3
+    assert len(finished(submit(batcher, tokens, most=2))) == 2
+
+
+def test_a_cancelled_sequence_makes_room(batcher: Batcher) -> None:
+    stuck = [submit(batcher, tokens, most=1500)[0] for tokens in prompts(4, 10)]
+    for generation in stuck:
+        generation.cancelled = True
+    assert len(finished(submit(batcher, prompts(5, 12)[4], most=3))) == 3
+
+
+def test_the_meter_counts_every_token(batcher: Batcher) -> None:
+    asked = prompts(3, 40)
+    for one in [submit(batcher, tokens, most=6) for tokens in asked]:
+        finished(one)
+    meter = batcher.meter
+    assert meter.prompt_tokens + meter.cached_tokens == sum(map(len, asked))
+    assert meter.generated_tokens == 18
+    spent = meter.seconds(load=1.0)
+    assert spent.busy == pytest.approx((spent.prefill or 0) + (spent.decode or 0))
+
+
+def test_the_same_seed_draws_the_same_tokens() -> None:
+    logits = torch.randn(50, generator=torch.Generator().manual_seed(3))
+    samplers = [Sampler(temperature=0.9, top_p=0.8, seed=7) for _ in range(2)]
+    drawn = [[sampler.draw(logits) for _ in range(20)] for sampler in samplers]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn[0])) > 1
+
+
+def test_a_narrow_nucleus_is_greedy() -> None:
+    logits = torch.randn(50, generator=torch.Generator().manual_seed(3))
+    sampler = Sampler(temperature=1.0, top_p=1e-6, seed=1)
+    assert {sampler.draw(logits) for _ in range(10)} == {int(logits.argmax())}

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qbench.workers.engines.checkpoints import (
+    FORMATS,
+    READERS,
+    Scheme,
+    contradiction,
+    find_config,
+    read_scheme,
+    scheme_of,
+)
+
+
+def compressed(
+    bits: int, kind: str = "int", *, group: int | None = None, activations: int | None = None
+) -> dict[str, Any]:
+    inputs = {"num_bits": activations, "type": kind} if activations else None
+    layers = {
+        "weights": {"num_bits": bits, "type": kind, "group_size": group},
+        "input_activations": inputs,
+        "targets": ["Linear"],
+    }
+    return {"quant_method": "compressed-tensors", "config_groups": {"group_0": layers}}
+
+
+@pytest.mark.parametrize(
+    ("told", "label", "formats"),
+    [
+        (None, "unquantized", {"bf16", "fp16", "fp32"}),
+        (
+            compressed(4, group=128),
+            "compressed-tensors int4 group 128, activations 16",
+            {"w4a16", "w4a16-awq"},
+        ),
+        (
+            compressed(8, "float", activations=8),
+            "compressed-tensors float8, activations 8",
+            {"fp8", "fp8-block"},
+        ),
+        (compressed(8, activations=8), "compressed-tensors int8, activations 8", {"w8a8"}),
+        (
+            compressed(4, "float", group=16, activations=4),
+            "compressed-tensors float4 group 16, activations 4",
+            {"nvfp4"},
+        ),
+        (
+            compressed(4, "float", group=32),
+            "compressed-tensors float4 group 32, activations 16",
+            {"mxfp4a16"},
+        ),
+        (
+            {"quant_method": "gptq", "bits": 4, "group_size": -1},
+            "gptq int4, activations 16",
+            {"w4a16", "w4a16-awq"},
+        ),
+        (
+            {"quant_method": "awq", "w_bit": 4, "q_group_size": 128},
+            "awq int4 group 128, activations 16",
+            {"w4a16", "w4a16-awq"},
+        ),
+        ({"quant_method": "fp8"}, "fp8 float8, activations 8", {"fp8", "fp8-block"}),
+        (
+            {"quant_method": "modelopt", "quant_algo": "NVFP4"},
+            "modelopt float4 group 16, activations 4",
+            {"nvfp4"},
+        ),
+    ],
+)
+def test_a_checkpoint_is_what_its_config_says_and_nothing_else(
+    told: dict[str, Any] | None, label: str, formats: set[str]
+) -> None:
+    scheme = scheme_of({"quantization_config": told} if told else {})
+    assert scheme is not None
+    assert scheme.label == label
+    assert {name for name in FORMATS if not contradiction(name, scheme)} == formats
+
+
+def test_a_contradiction_names_both_sides() -> None:
+    said = contradiction("w4a16", Scheme(method="gptq", kind="int", bits=8))
+    assert said == "the checkpoint holds gptq int8, activations 16, which is not w4a16"
+
+
+def test_what_is_mixed_or_unknown_is_not_judged() -> None:
+    mixed = compressed(4)
+    mixed["config_groups"]["group_1"] = compressed(8)["config_groups"]["group_0"]
+    assert scheme_of({"quantization_config": mixed}) is None
+    assert scheme_of({"quantization_config": {"quant_method": "of-tomorrow"}}) is None
+    assert contradiction("of-tomorrow", Scheme(method="")) == ""
+
+
+def test_nested_text_models_are_read_too() -> None:
+    scheme = scheme_of({"text_config": {"quantization_config": {"quant_method": "fp8"}}})
+    assert scheme is not None
+    assert scheme.bits == 8
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(
+    method=st.sampled_from([*READERS, "x"]),
+    told=st.dictionaries(st.sampled_from(["config_groups", "bits", "group_size", "x"]), ANY),
+)
+def test_no_config_breaks_the_reader(
+    tmp_path_factory: pytest.TempPathFactory, method: str, told: dict[str, Any]
+) -> None:
+    path = tmp_path_factory.mktemp("config") / "config.json"
+    path.write_text(json.dumps({"quantization_config": {**told, "quant_method": method}}))
+    assert isinstance(read_scheme(path), Scheme | None)
+
+
+def test_a_folder_and_the_newest_snapshot_of_the_hub_cache_are_found(tmp_path: Path) -> None:
+    snapshots = tmp_path / "hub" / "models--org--model" / "snapshots"
+    for age, name in ((100, "new"), (200, "old")):
+        (snapshots / name).mkdir(parents=True)
+        config = snapshots / name / "config.json"
+        config.write_text("{}")
+        os.utime(config, (1e9 - age, 1e9 - age))
+    assert find_config("org/model", {"HF_HOME": str(tmp_path)}) == snapshots / "new/config.json"
+    cache = {"HF_HUB_CACHE": str(tmp_path / "hub")}
+    assert find_config("org/model", cache) == snapshots / "new/config.json"
+    assert find_config(str(snapshots / "old"), {}) == snapshots / "old/config.json"
+    assert find_config("org/other", {"HF_HOME": str(tmp_path)}) is None
