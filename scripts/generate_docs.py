@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import typer
 from typer.main import get_command
@@ -12,6 +13,7 @@ from typer.main import get_command
 from qbench.cli.main import VERBS
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
+WIDTH = 96
 HEADER = """\
 # Commands
 
@@ -33,10 +35,15 @@ def page() -> str:
 
 def _command(name: str, place: str) -> str:
     module, _, attribute = place.partition(":")
-    command = get_command(getattr(importlib.import_module(module), attribute))
-    context = typer.Context(command, info_name=f"qbench {name}", terminal_width=96)
-    context.max_content_width = 96
-    return f"\n### {name}\n\n```\n{command.get_help(context).strip()}\n```\n"
+    return _help(name, get_command(getattr(importlib.import_module(module), attribute)))
+
+
+def _help(name: str, command: Any) -> str:
+    context = typer.Context(command, info_name=f"qbench {name}", terminal_width=WIDTH)
+    context.max_content_width = WIDTH
+    text = f"\n### {name}\n\n```\n{command.get_help(context).strip()}\n```\n"
+    parts = getattr(command, "commands", {})
+    return text + "".join(_help(f"{name} {part}", made) for part, made in parts.items())
 
 
 def main() -> int:

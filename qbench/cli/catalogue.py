@@ -11,10 +11,9 @@ from qbench.benchmarks.catalogue import SUITES, load_suite
 from qbench.cli import render, render_tables
 from qbench.cli.options import Json
 from qbench.cli.running import command
-from qbench.errors import NotFound
 from qbench.kernels.formats import FORMATS, Format, compute_path
-from qbench.service.apiprices import installed_litellm, price_lookup
-from qbench.service.catalogue import DEFAULT_MODEL, MODELS
+from qbench.service.apiprices import installed_litellm, price_lookup, price_missing
+from qbench.service.catalogue import DEFAULT_MODEL, MODELS, is_api
 from qbench.service.money import MachinePrice, TokenPrice
 from qbench.service.pricebook import PriceBook, read_prices
 from qbench.service.report import SCHEMA, to_json
@@ -127,17 +126,16 @@ def _machines(book: PriceBook, now: datetime) -> list[MachinePrice | TokenPrice]
 
 
 def _one(name: str, book: PriceBook, now: datetime) -> MachinePrice | TokenPrice:
-    """Find the price of a machine or a model. Raises NotFound."""
+    """Find the price of a machine or a model. Raises PriceMissing with close names."""
     machine = book.machine_price(name, now)
     if machine is not None:
         return machine
     token = price_lookup(name, book, installed_litellm())(now)
     if token is not None:
         return token
-    raise NotFound(
-        f"There is no price for {name!r}.",
-        hint="Machines: `qbench prices`. API models: provider/model, as litellm spells them.",
-    )
+    if is_api(name):
+        raise price_missing(name, book, installed_litellm())
+    raise book.machine_missing(name)
 
 
 def _price_row(price: MachinePrice | TokenPrice) -> tuple[str, ...]:
