@@ -19,6 +19,9 @@ from qbench.benchmarks.analysis.sums import Floats
 FEW = 8
 """Families below which a t interval is not trusted."""
 
+ROUNDING = 1e-12
+"""Residuals below this share of the total are rounding: thirds must not look like spread."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mean:
@@ -49,6 +52,7 @@ def clustered_mean(values: Floats, family: NDArray[np.int32]) -> Mean:
     mean = float(kept.mean())
     _, group = np.unique(groups, return_inverse=True)
     residuals = np.bincount(group, kept - mean)
+    residuals[np.abs(residuals) <= ROUNDING * np.abs(kept).sum()] = 0.0
     count = len(residuals)
     scale = count / (count - 1) if count > 1 else math.nan
     error = math.sqrt(scale * float(residuals @ residuals)) / n

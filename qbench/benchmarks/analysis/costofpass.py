@@ -67,11 +67,22 @@ def gain(v: Mapping[str, Floats], new: str, expert: float | Floats) -> float:
 
 
 def essentialness(v: Mapping[str, Floats], family: Collection[str], expert: float) -> float:
-    """Return (V_without - V_all) / V_without for a family of models, from 0 to 1."""
+    """Return (V_without - V_all) / V_without for a family of models, from 0 to 1.
+
+    0 where nothing costs anything.
+
+    Raises:
+        ValueError: no finite expert bounds a problem that the others do not solve.
+
+    """
     others = {name: row for name, row in v.items() if name not in family}
     some = next(iter(v.values()))
     without = frontier(others, expert) if others else np.broadcast_to(expert, some.shape)
     before = float(np.mean(without))
+    if not np.isfinite(before):
+        raise ValueError("a problem is unsolved without the family: give the cost of an expert")
+    if before == 0:
+        return 0.0
     return (before - float(np.mean(frontier(v, expert)))) / before
 
 

@@ -142,7 +142,7 @@ def needed(found: Difference, margin: float) -> int | None:
     nothing about their spread.
     """
     spread, gap = found.mean.error * math.sqrt(found.mean.n), abs(found.mean.value)
-    if not spread:
+    if not spread > 0:
         return None
     wanted = []
     if gap:
