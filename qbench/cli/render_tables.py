@@ -45,10 +45,10 @@ def _paid(board: Leaderboard) -> str:
 
 
 def name_of(row: Row, rows: Sequence[Row]) -> str:
-    """Name a row by what was served; with its model where the rows have several."""
+    """Name a row by its format (notes say what it became), and its model if rows have several."""
     alike = len({other.model for other in rows}) == 1
     model = "" if alike else f"{row.model.rsplit('/', 1)[-1]} "
-    return f"{model}{row.effective}{MARKS.get(row.path, '')}"
+    return f"{model}{row.format}{MARKS.get(row.path, '')}"
 
 
 def _accuracy(board: Leaderboard) -> Table:

@@ -62,9 +62,7 @@ def notes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, ...]:
         for row in rows
         if row.path == "weight-only fallback"
     ]
-    said += [
-        f"{row.label} is unpriced: see `qbench prices`." for row in rows if row.validity.unpriced
-    ]
+    said += _unpriced(evidence, rows)
     said += _checkpoints([end for end in endpoints.values() if end])
     return tuple(said + _run_notes(evidence))
 
@@ -82,6 +80,15 @@ def _emulations(rows: Sequence[Row], endpoints: dict[str, Endpoint | None]) -> l
         "it natively."
         for (kernel, hardware), names in ways.items()
     ]
+
+
+def _unpriced(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
+    names = ", ".join(row.label for row in rows if row.validity.unpriced)
+    if not names:
+        return []
+    running = evidence.run.status is RunStatus.RUNNING
+    why = "an engine is billed when it stops" if running else "see `qbench prices`"
+    return [f"Unpriced: {names} ({why})."]
 
 
 def _checkpoints(endpoints: Sequence[Endpoint]) -> list[str]:
