@@ -9,8 +9,7 @@ import typer
 
 from qbench.benchmarks.catalogue import SUITES, load_suite
 from qbench.cli import render, render_tables
-from qbench.cli.options import Json
-from qbench.cli.running import command
+from qbench.cli.options import Json, command
 from qbench.kernels.formats import FORMATS, Format, compute_path
 from qbench.service.apiprices import installed_litellm, price_lookup, price_missing
 from qbench.service.catalogue import DEFAULT_MODEL, MODELS, is_api
@@ -31,11 +30,11 @@ def models(json: Json = False) -> None:
         ("Model", "Parameters>", "Licence", "Levels", "Note"),
         (
             (
-                known.name + (" (default)" if known.name == DEFAULT_MODEL else ""),
+                known.name,
                 f"{known.parameters / 1e6:,.0f} M",
                 known.license,
                 ", ".join(map(str, known.levels)) or "all",
-                known.note,
+                f"the default; {known.note}" if known.name == DEFAULT_MODEL else known.note,
             )
             for known in MODELS.values()
         ),

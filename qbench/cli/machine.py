@@ -13,8 +13,7 @@ import typer
 from msgspec import Struct
 
 from qbench.cli import render, render_tables
-from qbench.cli.options import Database, Json
-from qbench.cli.running import command
+from qbench.cli.options import Database, Json, command
 from qbench.errors import ConfigError, StoreError
 from qbench.service import database as schema
 from qbench.service.pricebook import read_prices

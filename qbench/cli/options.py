@@ -1,4 +1,4 @@
-"""The options that `qbench run` and `qbench plan` share, and how their texts are read."""
+"""How commands are made, the options that several share, and how their texts are read."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ class Wish:
         self.database = database
         self.fresh = flags.get("fresh", False)
         self.json = flags.get("json", False)
+
+
+def command(function: Callable[..., None]) -> typer.Typer:
+    """Make the one-command application that the verb table loads."""
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command(help=function.__doc__)(function)
+    return app
 
 
 def ordering(act: Callable[[Wish], None], about: str) -> typer.Typer:

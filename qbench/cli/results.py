@@ -13,8 +13,7 @@ import typer
 
 from qbench.benchmarks.transcript import Transcript
 from qbench.cli import render, render_tables
-from qbench.cli.options import Database, Json, RunRef
-from qbench.cli.running import command
+from qbench.cli.options import Database, Json, RunRef, command
 from qbench.errors import ConfigError, NotFound
 from qbench.service.comparison import comparison, find_system, frontier_of
 from qbench.service.domain import Basis

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from qbench.benchmarks.analysis.paired import detectable
 from qbench.benchmarks.catalogue import load_suite
 from qbench.cli import render, render_tables
 from qbench.cli.live import LiveProgress
-from qbench.cli.options import Database, Json, RunRef, Wish, dollars, ordering
+from qbench.cli.options import Database, Json, RunRef, Wish, command, dollars, ordering
 from qbench.errors import Unsupported
 from qbench.service.domain import Controls, Request, Run, RunStatus
 from qbench.service.leaderboard import leaderboard_of
@@ -170,13 +170,6 @@ def _ceilings(plan: Plan, controls: Controls, prices: PriceBook) -> dict[str, fl
 
 
 plan = ordering(_plan, "Show what a run would do, cost and be able to detect.")
-
-
-def command(function: Callable[..., None]) -> typer.Typer:
-    """Make the one-command application that the verb table loads."""
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(help=function.__doc__)(function)
-    return app
 
 
 @command

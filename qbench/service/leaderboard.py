@@ -37,7 +37,7 @@ def leaderboard_of(
     shares = on_frontier(evidence)
     made = [_row(evidence, system, shares, parts) for system in request.systems]
     rows = tuple(sorted(made, key=_rank))
-    unpriced = any(row.validity.unpriced for row in rows)
+    unpriced = store.unpriced(evidence.run.id) or any(row.validity.unpriced for row in rows)
     return Leaderboard(
         run_id=evidence.run.id,
         status=evidence.run.status.value,

@@ -103,7 +103,7 @@ def test_the_same_command_resumes_an_interrupted_run(qbench: Program) -> None:
         (["run", "--suite", "sums", "--formats", "fp9"], "Did you mean fp8"),
         (["run", "--suite", "sums", "--engine", "scriptd"], "Did you mean scripted?"),
         (["run", "--suite", "sums", "--level", "9"], "Known: 1, 2, 3, 4, 5."),
-        (["run", "--suite", "mcp/calender"], "Did you mean calendar?"),
+        (["run", "--suite", "mcp/calender"], "Did you mean calendar or"),
         (["run", "--suite", "sums", "--margin", "5"], "between 0 and 1"),
         (["run", "--suite", "sums", "--engine", "external", "--model", "m"], "--base-url"),
         (["run", "--suite", "sums", "--engine", "scripted", "--option", "script=som"], "sum"),
@@ -250,3 +250,7 @@ def test_the_help_page_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize("arguments", [["run", "--help"], ["formats"], ["suites"]])
 def test_no_verb_imports_torch_or_litellm_to_start(arguments: list[str]) -> None:
     assert imported(*arguments).isdisjoint({"torch", "transformers", "litellm", "vllm"})
+
+
+def test_what_reads_no_database_imports_none() -> None:
+    assert imported("formats").isdisjoint({"sqlalchemy", "scipy", "torch"})

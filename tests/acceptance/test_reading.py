@@ -41,7 +41,8 @@ def test_the_leaderboard_ranks_by_pass_rate(finished: Program) -> None:
 
 
 def test_nothing_is_cut_at_80_columns(finished: Program) -> None:
-    for verb in ("leaderboard", "runs", "show", "formats", "suites", "models", "prices", "doctor"):
+    verbs = ("leaderboard", "runs", "show", "formats", "suites", "models", "prices", "doctor")
+    for verb in verbs:
         text = finished(verb, COLUMNS="80").out
         assert "…" not in text, verb
         assert max(cell_len(line) for line in text.splitlines()) <= 80, verb
