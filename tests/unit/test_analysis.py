@@ -112,9 +112,9 @@ def test_ratio_of_means_differs_from_cost_of_pass() -> None:
 
 def test_ratio_interval_without_a_pass_is_bounded_below() -> None:
     low, high = costofpass.ratio_interval(0.02, 10, np.full(50, 0.02), np.zeros(50))
-    assert (low, high) == (pytest.approx(0.02 / 0.3084971078187608), INF)
+    assert (low, high) == (pytest.approx(0.02 / 0.3084971078187608), INF)  # type: ignore[comparison-overlap]
     low, high = costofpass.ratio_interval(0.02, 10, np.full(50, 0.02), np.full(50, 0.5))
-    assert (low, high) == (pytest.approx(0.04), pytest.approx(0.04))
+    assert (low, high) == (pytest.approx(0.04), pytest.approx(0.04))  # type: ignore[comparison-overlap]
 
 
 def test_capped_retries_keep_the_ratio() -> None:
@@ -123,7 +123,7 @@ def test_capped_retries_keep_the_ratio() -> None:
     assert spent == pytest.approx(0.12665)
     assert spent / success == pytest.approx(0.16666666666666669)
     assert costofpass.with_fallback(0.05, 0.3, 4, 1.0) == pytest.approx(0.36675)
-    assert costofpass.capped_retries(0.05, 0.0, 4) == (0.0, pytest.approx(0.2))
+    assert costofpass.capped_retries(0.05, 0.0, 4) == (0.0, pytest.approx(0.2))  # type: ignore[comparison-overlap]
     assert costofpass.with_fallback(0.05, 0.0, 4, 1.0) == pytest.approx(1.2)
 
 
@@ -160,7 +160,7 @@ def test_pass_rate_picks_its_method() -> None:
     assert repeated.method == "cluster-robust"
     few = pass_rate(rates, ones, families % 4)
     assert few is not None
-    assert (few.method, few.low) == ("wilson", pytest.approx(wilson(2, 4)[0]))
+    assert (few.method, few.low) == ("wilson", pytest.approx(wilson(2, 4)[0]))  # type: ignore[comparison-overlap]
     assert pass_rate(np.full(3, math.nan), np.zeros(3), alone(3)) is None
 
 
@@ -245,7 +245,7 @@ def test_difference_counts_the_pairs_and_uses_mcnemar() -> None:
     gap = paired.difference(one, two, alone(6), epochs=1)
     assert gap is not None
     assert (gap.both, gap.only_system, gap.only_baseline, gap.neither) == (1, 2, 1, 1)
-    assert (gap.mean.n, gap.mean.value, gap.p) == (5, pytest.approx(0.2), 1.0)
+    assert (gap.mean.n, gap.mean.value, gap.p) == (5, pytest.approx(0.2), 1.0)  # type: ignore[comparison-overlap]
     assert paired.difference(floats(math.nan), floats(1.0), alone(1), epochs=1) is None
 
 
