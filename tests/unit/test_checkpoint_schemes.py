@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qbench.workers.engines.checkpoints import (
+from qbench.workers.engines.schemes import (
     FORMATS,
     READERS,
     Scheme,

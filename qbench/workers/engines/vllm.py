@@ -12,17 +12,17 @@ from msgspec import Struct
 from qbench.errors import ConfigError, EngineStartError, QbenchError, Unsupported
 from qbench.service.domain import ComputePath, Endpoint, System, new_id
 from qbench.workers.engines import Say
-from qbench.workers.engines.checkpoints import (
+from qbench.workers.engines.openai_chat import ClientSettings, OpenAIChat
+from qbench.workers.engines.openai_models import Found, look_up
+from qbench.workers.engines.options import DEFAULT_KEY, read_options
+from qbench.workers.engines.process import ServerCommand, ServerProcess, free_port, running
+from qbench.workers.engines.schemes import (
     FORMATS,
     Scheme,
     contradiction,
     find_config,
     read_scheme,
 )
-from qbench.workers.engines.openai_chat import ClientSettings, OpenAIChat
-from qbench.workers.engines.openai_models import Found, look_up
-from qbench.workers.engines.options import DEFAULT_KEY, read_options
-from qbench.workers.engines.process import ServerCommand, ServerProcess, free_port, running
 from qbench.workers.engines.serving import MeasuredServing
 from qbench.workers.engines.vllm_command import (
     DTYPES,
