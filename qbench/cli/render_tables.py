@@ -34,7 +34,7 @@ def leaderboard(board: Leaderboard) -> None:
         if row.validity.invalid:
             said = f"INVALID: {name_of(row, board.rows)}: {row.validity.invalid}"
             out.print(said, style="red", markup=False)
-    for note in board.notes:
+    for note in (*_served_as(board), *board.notes):
         out.print(dim(f"· {note}"))
     out.print()
     out.print(board.finding, style="bold", markup=False)
@@ -42,6 +42,15 @@ def leaderboard(board: Leaderboard) -> None:
 
 def _paid(board: Leaderboard) -> str:
     return "cost unknown in part" if board.paid is None else f"{dollars(board.paid)} paid"
+
+
+def _served_as(board: Leaderboard) -> list[str]:
+    """Say what a row's format became, where no note does."""
+    return [
+        f"{name_of(row, board.rows)} was served as {row.effective}."
+        for row in board.rows
+        if row.effective != row.format and not any(row.effective in note for note in board.notes)
+    ]
 
 
 def name_of(row: Row, rows: Sequence[Row]) -> str:

@@ -161,9 +161,15 @@ def test_the_finding_comes_last(drawn: Drawn) -> None:
 
 def test_what_really_ran_is_marked(drawn: Drawn) -> None:
     text = drawn(100, lambda: render_tables.leaderboard(board()))
-    assert "w4a16 group 64†" in text
+    assert "w4a16† was served as w4a16 group 64." in text
     assert "w8a8‡" in text
     assert "bf16†" not in text
+
+
+def test_what_a_note_says_is_not_said_twice(drawn: Drawn) -> None:
+    found = board(EMULATED, notes=("† emulated: w4a16 group 64 (reference).",))
+    text = drawn(100, lambda: render_tables.leaderboard(found))
+    assert "was served as" not in text
 
 
 def test_an_invalid_row_says_why_and_shows_no_number(drawn: Drawn) -> None:
@@ -175,7 +181,7 @@ def test_an_invalid_row_says_why_and_shows_no_number(drawn: Drawn) -> None:
 
 
 def test_names_and_notes_are_never_markup(drawn: Drawn) -> None:
-    odd = row("bf16", effective="[red]x[/nothing]", verdict=Verdict(kind="baseline"))
+    odd = row("[red]x[/nothing]", verdict=Verdict(kind="baseline"))
     text = drawn(100, lambda: render_tables.leaderboard(board(odd, finding="[/b] is odd.")))
     assert "[red]x[/nothing]" in text
     assert "[b]odd[/b]" in text
