@@ -159,7 +159,8 @@ def _codes(quotient: Tensor, element: Element) -> Tensor:
 
 def _e4m3(quotient: Tensor) -> Tensor:
     """Torch's conversion does not saturate, so clamp first; it then equals ``floats.encode``."""
-    return quotient.clamp_(-E4M3.largest, E4M3.largest).to(torch.float8_e4m3fn)
+    largest = _DIVISORS["e4m3"]
+    return quotient.clamp_(-largest, largest).to(torch.float8_e4m3fn)
 
 
 def _integers(quotient: Tensor, element: Element) -> Tensor:
