@@ -1,4 +1,4 @@
-"""Tool decisions taken apart: where on the way from request to end state did an attempt fail?
+"""Tool decisions taken apart: where on the way from request to end state an attempt failed.
 
 Each component is a number from 0 to 1 under the key ``decision.<name>``. One that has no meaning
 for an attempt is absent, so that its mean over attempts is a rate among those it concerns.
