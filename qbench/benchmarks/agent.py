@@ -29,7 +29,7 @@ from qbench.benchmarks.chat import (
     Turn,
 )
 from qbench.benchmarks.limits import Limits
-from qbench.benchmarks.replies import clean, clean_message, to_send
+from qbench.benchmarks.replies import clean, clean_calls, clean_message, to_send
 from qbench.benchmarks.suite import Sample, ToolBox, ToolResult
 from qbench.benchmarks.transcript import CallFault, Stop, ToolRun, Transcript
 from qbench.errors import EngineError, QbenchError, ToolServerError
@@ -211,7 +211,7 @@ class _Attempt:
         prefix = f"call_{len(self._turns) - 1}_"
         reading = text_protocol.read_reply(message.content, id_prefix=prefix)
         self._answer = reading.text
-        return reading.calls
+        return clean_calls(reading.calls)
 
     def _note_unread(self, content: str) -> None:
         """Note calls that the model wrote as text and the endpoint did not recognise.
@@ -219,7 +219,8 @@ class _Attempt:
         They are not run: the row must show that the endpoint lacks the model's call parser.
         """
         self._parse_failures += 1
-        for call in text_protocol.read_reply(content, id_prefix="unread_").calls:
+        unread = text_protocol.read_reply(content, id_prefix="unread_").calls
+        for call in clean_calls(unread):
             self._keep(call, Checked(fault="invalid_json"), "")
 
     def _finish(self, turn: Turn) -> Stop:

@@ -19,6 +19,7 @@ from qbench.benchmarks.transcript import CallFault
 from qbench.errors import NotFound, ToolServerError
 
 _LONGEST = 500  # characters of a complaint: the value that is wrong may be long
+_DEEPEST = 64  # levels of nested arguments: far below where storing and sending them would fail
 
 
 class Checked(Struct, frozen=True, kw_only=True):
@@ -62,7 +63,17 @@ def _read_object(text: str) -> dict[str, Any] | None:
         value = msgspec.json.decode(text or "{}")  # some endpoints send "" for no arguments
     except (ValueError, RecursionError):
         return None
+    if text.count("[") + text.count("{") > _DEEPEST and _deeper(value, _DEEPEST):
+        return None
     return value if isinstance(value, dict) else None
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Say whether ``value`` is nested in more than ``levels`` levels."""
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper(item, levels - 1) for item in inner)
 
 
 def _complaint(spec: ToolSpec, arguments: dict[str, Any]) -> str:
@@ -70,13 +81,11 @@ def _complaint(spec: ToolSpec, arguments: dict[str, Any]) -> str:
     try:
         validator = _validator(msgspec.json.encode(spec.parameters))
         error = best_match(validator.iter_errors(arguments))
-    except (SchemaError, Unresolvable) as broken:
+    except (SchemaError, Unresolvable, RecursionError) as broken:
         raise ToolServerError(
             f"The tool {spec.name} declares parameters that are no JSON Schema: {broken}.",
             hint="Mend the server, or leave the tool out.",
         ) from broken
-    except RecursionError:
-        return f"Error: invalid arguments of {spec.name}: nested too deeply."
     if error is None:
         return ""
     where = "".join(f" in {part!r}" for part in error.absolute_path)

@@ -1,4 +1,4 @@
-"""Tool decisions taken apart: where on the way to the end state an attempt failed.
+"""Tool decisions taken apart: where on the way from request to end state an attempt failed.
 
 Each component is a number from 0 to 1 under the key ``decision.<name>``. One that has no meaning
 for an attempt is absent, so that its mean over attempts is a rate among those it concerns.
@@ -104,7 +104,7 @@ def state(sample: Sample, transcript: Transcript) -> float | None:
     """Say whether the world ended as the reference leaves it; None when it cannot be told."""
     if sample.end_state is None or transcript.end_state is None:
         return None
-    return float(_canonical(transcript.end_state) == _canonical(sample.end_state))
+    return float(same_json(transcript.end_state, sample.end_state))
 
 
 def wasted(sample: Sample, runs: tuple[ToolRun, ...]) -> float | None:
@@ -121,6 +121,14 @@ def _matched(sample: Sample, runs: tuple[ToolRun, ...]) -> Counter[str]:
 
 def _names(calls: Iterable[Any]) -> Counter[str]:
     return Counter(call.name for call in calls if call.name)
+
+
+def same_json(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> bool:
+    """Say whether two JSON values are equal: 1 equals 1.0, true is no number, key order is nothing.
+
+    Unlike Python's ``==``, for which 1 equals True.
+    """
+    return _canonical(one) == _canonical(other)
 
 
 def _canonical(value: Mapping[str, Any] | None) -> bytes:

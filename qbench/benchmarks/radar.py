@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from qbench.benchmarks.decisions import same_json
 from qbench.benchmarks.suite import Sample
 from qbench.benchmarks.transcript import ToolRun, Transcript
 
@@ -88,8 +89,10 @@ def accurate(sample: Sample, runs: Sequence[ToolRun], *, passed: bool) -> bool:
     if not is_fuzzy(sample):
         return passed
     wanted = sample.reference[-1]
-    made = [(run.name, run.arguments) for run in runs if not run.fault]
-    return bool(made) and made[-1] == (wanted.name, wanted.arguments)
+    last = next((run for run in reversed(runs) if not run.fault), None)
+    if last is None or last.name != wanted.name:
+        return False
+    return same_json(last.arguments, wanted.arguments)
 
 
 def turn_success(sample: Sample, transcript: Transcript) -> float | None:

@@ -31,15 +31,19 @@ def clean(text: str) -> str:
 def clean_message(message: Message) -> Message:
     """Clean all texts of ``message`` and move thinking from its content to its reasoning."""
     content, thinking = split_thinking(clean(message.content))
-    calls = message.tool_calls and tuple(_clean_call(call) for call in message.tool_calls[:CALLS])
+    calls = clean_calls(message.tool_calls)
     reasoning = "\n".join(part for part in (clean(message.reasoning), thinking) if part)
     if (content, calls, reasoning) == (message.content, message.tool_calls, message.reasoning):
         return message
     return replace(message, content=content, tool_calls=calls, reasoning=reasoning)
 
 
-def _clean_call(call: ToolCall) -> ToolCall:
-    return ToolCall(id=clean(call.id), name=clean(call.name)[:256], arguments=clean(call.arguments))
+def clean_calls(calls: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+    """Keep the first ``CALLS`` of one reply's calls, with their texts cleaned."""
+    return tuple(
+        ToolCall(id=clean(call.id), name=clean(call.name)[:256], arguments=clean(call.arguments))
+        for call in calls[:CALLS]
+    )
 
 
 def split_thinking(text: str) -> tuple[str, str]:

@@ -157,7 +157,15 @@ def _call_of(value: Any) -> tuple[str, str] | None:
     arguments = value.get("arguments", value.get("parameters"))
     if arguments is None:
         return value["name"], "{}"
-    return value["name"], arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return value["name"], arguments if isinstance(arguments, str) else _encode(arguments)
+
+
+def _encode(value: Any) -> str:
+    """Write ``value`` as JSON; what is nested too deeply becomes a text that is no JSON."""
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return "nested too deeply"
 
 
 def _unfenced(text: str) -> str:
