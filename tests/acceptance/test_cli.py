@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import signal
 import subprocess
 import sys
@@ -8,6 +9,9 @@ import pytest
 
 from tests.acceptance.program import LIMIT_S, REPOSITORY, Program
 
+NEEDS_LITELLM = pytest.mark.skipif(
+    importlib.util.find_spec("litellm") is None, reason="the api extra is not installed"
+)
 HEAVY = {"numpy", "scipy", "sqlalchemy", "rich", "torch", "litellm", "mcp", "aiohttp"}
 
 
@@ -145,7 +149,7 @@ def test_an_engine_that_refuses_does_so_before_anything_is_written(qbench: Progr
     "arguments",
     [
         ["--engine", "scripted"],
-        ["--model", "openai/no-such-model", "--engine", "api"],
+        pytest.param(["--model", "openai/no-such-model", "--engine", "api"], marks=NEEDS_LITELLM),
     ],
 )
 def test_a_budget_that_cannot_be_watched_is_refused(qbench: Program, arguments: list[str]) -> None:
