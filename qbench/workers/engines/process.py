@@ -176,7 +176,8 @@ class ServerProcess:
                     raise self._start_error(f"not healthy after {self.command.start_s:g} s")
                 if now - said_at > 10:
                     said_at = now
-                    self._say(f"{self.command.name} is starting: {''.join(self.tail(1))[:100]}")
+                    last = "".join(self.tail(1))[:100]
+                    self._say(f"{self.command.name} is starting" + (f": {last}" if last else ""))
                 await asyncio.sleep(pause)
                 pause = min(0.5, pause * 1.5)
 
