@@ -157,8 +157,15 @@ async def _refuses_nonsense(base_url: str, model: str) -> None:
 
 
 async def _survives_a_client_that_leaves(base_url: str, model: str) -> None:
-    body = {"model": model, "messages": [{"role": "user", "content": "Go"}], "max_tokens": 900}
-    timeout = aiohttp.ClientTimeout(total=0.3)
+    text = {"type": "string", "minLength": 800}  # 800 steps: no model may end sooner
+    schema = {"type": "object", "properties": {"text": text}, "required": ["text"]}
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": "Go"}],
+        "max_tokens": 900,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "t", "schema": schema}},
+    }
+    timeout = aiohttp.ClientTimeout(total=0.2)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         with pytest.raises((TimeoutError, aiohttp.ClientError)):
             await session.post(f"{base_url}/v1/chat/completions", json=body)
