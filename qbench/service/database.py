@@ -23,7 +23,7 @@ from qbench.errors import ConfigError, StoreError
 from qbench.service import tables
 
 METADATA = SQLModel.metadata
-MIGRATIONS = Path(tables.__file__).parents[1] / "migrations"
+MIGRATIONS = Path(tables.__file__).parents[2] / "migrations"
 ENVIRONMENT = "QBENCH_DATABASE"
 OWN = ("run", "attempt", "ledger")
 """Tables by which a database of ours is known, of whatever version."""

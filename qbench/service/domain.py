@@ -125,8 +125,10 @@ class RunStatus(StrEnum):
     """Where a run stands."""
 
     PLANNED = "planned"  # written, nothing started
+    QUEUED = "queued"  # handed to the service, waiting for its turn
     RUNNING = "running"  # a process has it, or died with it
     PAUSED = "paused"  # stopped on request (Ctrl-C); resumable
+    CANCELLED = "cancelled"  # stopped through the service; resumable
     BUDGET = "budget"  # stopped before its budget was passed; resumable with a larger one
     DONE = "done"  # every attempt ended scored or unscored
     PARTIAL = "partial"  # every attempt was tried, some ended in infrastructure errors; resumable
@@ -143,6 +145,15 @@ class Run(Struct, frozen=True, kw_only=True):
     finished_at: datetime | None = None
     version: str = ""
     """qbench's version when the run was made."""
+    account_id: str | None = None
+    """Who submitted it; None for a local run."""
+    schedule_id: str | None = None
+    priority: int = 0
+    """Higher goes first."""
+    queued_at: datetime | None = None
+    """When the service got it; None while the service has nothing to do for it."""
+    traceparent: str = ""
+    """W3C trace context of the submission."""
 
 
 class Cell(Struct, frozen=True, kw_only=True):
@@ -154,6 +165,13 @@ class Cell(Struct, frozen=True, kw_only=True):
     task: str
     pending: int
     """Shards not yet closed."""
+    planned: int = 0
+    """Attempts to be made."""
+    scored: int = 0
+    """Current attempts by how they ended, and those that passed."""
+    unscored: int = 0
+    errored: int = 0
+    passed: int = 0
 
 
 class Shard(Struct, frozen=True, kw_only=True):

@@ -42,14 +42,13 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 def make_plan(request: Request, controls: Controls, *, now: datetime) -> Plan:
-    """Draw the samples and cut the work into cells and shards.
+    """Plan a new run. Raises ConfigError when the suite has no sample for it."""
+    return plan_of(new_run(request, controls, now=now))
 
-    Raises:
-        ConfigError: when the suite has no sample for these tasks and levels.
 
-    """
-    samples = draw_samples(request)
-    run = Run(
+def new_run(request: Request, controls: Controls, *, now: datetime) -> Run:
+    """Make a run that has no cells yet."""
+    return Run(
         id=new_id(),
         request=request,
         controls=controls,
@@ -57,6 +56,17 @@ def make_plan(request: Request, controls: Controls, *, now: datetime) -> Plan:
         created_at=now,
         version=__version__,
     )
+
+
+def plan_of(run: Run) -> Plan:
+    """Draw a run's samples and cut the work into cells and shards.
+
+    Raises:
+        ConfigError: when the suite has no sample for these tasks and levels.
+
+    """
+    request = run.request
+    samples = draw_samples(request)
     pairs = [
         (cell, shards)
         for system in request.systems
@@ -93,7 +103,14 @@ def _cell(
     slices = [tuple(ids[start : start + size]) for start in range(0, len(ids), size)]
     if not slices:
         return
-    cell = Cell(id=new_id(), run_id=run.id, system_id=system.id, task=task, pending=len(slices))
+    cell = Cell(
+        id=new_id(),
+        run_id=run.id,
+        system_id=system.id,
+        task=task,
+        pending=len(slices),
+        planned=len(ids) * run.request.epochs,
+    )
     yield cell, tuple(_shard(run, cell, part) for part in slices)
 
 

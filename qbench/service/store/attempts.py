@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from qbench.benchmarks.suite import Score
 from qbench.benchmarks.transcript import Transcript
 from qbench.errors import NotFound
 from qbench.service.domain import Attempt, AttemptStatus, AttemptWork, LedgerLine
-from qbench.service.store.ledger import insert_lines
+from qbench.service.store.ledger import insert_lines, take_turns
 from qbench.service.store.shelf import Shelf
-from qbench.service.tables import ATTEMPT, MODEL_CALL, RUN, SCORE_REVISION, TRANSCRIPT
+from qbench.service.tables import ATTEMPT, CELL, MODEL_CALL, SCORE_REVISION, TRANSCRIPT
 
 Key = tuple[str, str, str, int]
 
@@ -46,7 +47,7 @@ class Attempts(Shelf):
         message was delivered twice); an errored one is superseded and stays in the books.
         """
         with self.writing() as tx:
-            _take_turns(tx, {recorded.attempt.run_id for recorded in batch})
+            take_turns(tx, {recorded.attempt.run_id for recorded in batch})
             current = _current(tx, batch)
             fresh: dict[Key, Recorded] = {}
             for recorded in batch:
@@ -55,6 +56,11 @@ class Attempts(Shelf):
                     fresh[key] = recorded
             _supersede(tx, current, fresh)
             _insert(tx, list(fresh.values()))
+            _count(
+                tx,
+                [r.attempt for r in fresh.values()],
+                [current[k] for k in fresh.keys() & current.keys()],
+            )
         return len(fresh)
 
     def attempts_of(self, endpoint_id: str) -> list[AttemptWork]:
@@ -114,6 +120,7 @@ class Attempts(Shelf):
                 update(ATTEMPT).where(ATTEMPT.c.id == bindparam("old")).values(values), changed
             )
             tx.execute(insert(SCORE_REVISION), kept)
+            _recount(tx, [key for key, _ in pairs])
         return len(pairs)
 
 
@@ -121,25 +128,16 @@ def _key(attempt: Attempt) -> Key:
     return attempt.run_id, attempt.system_id, attempt.sample_id, attempt.epoch
 
 
-def _take_turns(tx: Connection, run_ids: set[str]) -> None:
-    """Lock the runs until the end of the transaction, so that nobody else saves their attempts.
-
-    On PostgreSQL; SQLite has one writer anyway.
-    """
-    query = select(RUN.c.id).where(RUN.c.id.in_(run_ids)).order_by(RUN.c.id)
-    tx.execute(query.with_for_update(key_share=True)).all()
-
-
 def _current(tx: Connection, batch: Sequence[Recorded]) -> dict[Key, Row[Any]]:
     """Return the current attempts under the batch's keys."""
     columns = (ATTEMPT.c.run_id, ATTEMPT.c.system_id, ATTEMPT.c.sample_id, ATTEMPT.c.epoch)
-    query = select(ATTEMPT.c.id, ATTEMPT.c.status, *columns).where(
+    query = select(ATTEMPT.c.id, ATTEMPT.c.status, ATTEMPT.c.cell_id, *columns).where(
         ATTEMPT.c.run_id.in_({r.attempt.run_id for r in batch}),
         ATTEMPT.c.system_id.in_({r.attempt.system_id for r in batch}),
         ATTEMPT.c.sample_id.in_({r.attempt.sample_id for r in batch}),
         ATTEMPT.c.superseded_by.is_(None),
     )
-    return {tuple(row[2:]): row for row in tx.execute(query)}  # type: ignore[misc]  # a Key
+    return {tuple(row[3:]): row for row in tx.execute(query)}  # type: ignore[misc]  # a Key
 
 
 def _ended(row: Row[Any] | None) -> bool:
@@ -154,6 +152,37 @@ def _supersede(tx: Connection, current: dict[Key, Row[Any]], fresh: dict[Key, Re
     ]
     if pairs:
         tx.execute(SUPERSEDE, pairs)
+
+
+def _count(tx: Connection, made: Sequence[Attempt], replaced: Sequence[Row[Any]]) -> None:
+    """Keep the cells' counters in step; what is replaced had errored."""
+    changes: dict[str, Counter[str]] = {}
+    for attempt in made:
+        change = changes.setdefault(attempt.cell_id, Counter())
+        change[attempt.status.value] += 1
+        change["passed"] += bool(attempt.score and attempt.score.passed)
+    for row in replaced:
+        changes.setdefault(row.cell_id, Counter())["errored"] -= 1
+    for cell_id in sorted(changes):
+        counters = {name: CELL.c[name] + change for name, change in changes[cell_id].items()}
+        tx.execute(update(CELL).where(CELL.c.id == cell_id).values(counters))
+
+
+def _recount(tx: Connection, attempt_ids: Sequence[str]) -> None:
+    """Count anew the cells in which verdicts were replaced."""
+    for start in range(0, len(attempt_ids), CHUNK):
+        part = attempt_ids[start : start + CHUNK]
+        cells = select(ATTEMPT.c.cell_id).where(ATTEMPT.c.id.in_(part)).distinct()
+        for cell_id in tx.execute(cells).scalars().all():
+            _count_anew(tx, cell_id)
+
+
+def _count_anew(tx: Connection, cell_id: str) -> None:
+    mine = (ATTEMPT.c.cell_id == cell_id) & ATTEMPT.c.superseded_by.is_(None)
+    whole = [func.count().filter(ATTEMPT.c.status == s.value).label(s.value) for s in AttemptStatus]
+    passed = func.count().filter(ATTEMPT.c.passed).label("passed")
+    found = tx.execute(select(*whole, passed).where(mine)).mappings().one()
+    tx.execute(update(CELL).where(CELL.c.id == cell_id).values(dict(found)))
 
 
 def _insert(tx: Connection, fresh: Sequence[Recorded]) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal, localcontext
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, String, insert, select, type_coerce
+from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from qbench.benchmarks.chat import TokenUsage
 from qbench.service.domain import LedgerLine
-from qbench.service.tables import LEDGER
+from qbench.service.tables import LEDGER, RUN, SPENDING
 
 NOTHING = Decimal(0)
 DIGITS = 80
@@ -21,10 +21,45 @@ USAGE = msgspec.json.Decoder(TokenUsage | None)
 
 
 def insert_lines(tx: Connection, lines: Iterable[tuple[str, LedgerLine]]) -> None:
-    """Append lines of cost, each with the run that pays for it."""
+    """Append lines of cost, each with the run that pays for it, and add them to its spending."""
     rows = [_values(run_id, line) for run_id, line in lines]
     if rows:
         tx.execute(insert(LEDGER), rows)
+        _add_up(tx, rows)
+
+
+def take_turns(tx: Connection, run_ids: Collection[str]) -> None:
+    """Lock the runs until the end of the transaction: nobody else saves or books for them.
+
+    On PostgreSQL; SQLite has one writer anyway.
+    """
+    query = select(RUN.c.id).where(RUN.c.id.in_(run_ids)).order_by(RUN.c.id)
+    tx.execute(query.with_for_update(key_share=True)).all()
+
+
+def _add_up(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    take_turns(tx, {row["run_id"] for row in rows})
+    amounts: dict[tuple[str, str], list[Decimal | None]] = {}
+    for row in rows:
+        amounts.setdefault((row["run_id"], row["basis"]), []).append(row["dollars"])
+    with localcontext(prec=DIGITS):
+        for (run_id, basis), added in amounts.items():
+            _add(tx, run_id, basis, added)
+
+
+def _add(tx: Connection, run_id: str, basis: str, added: Sequence[Decimal | None]) -> None:
+    mine = (SPENDING.c.run_id == run_id) & (SPENDING.c.basis == basis)
+    row = tx.execute(select(SPENDING).where(mine)).first()
+    known = [dollars for dollars in added if dollars is not None]
+    values = {
+        "dollars": sum(known, row.dollars if row else NOTHING),
+        "priced": (row.priced if row else 0) + len(known),
+        "unpriced": (row.unpriced if row else 0) + len(added) - len(known),
+    }
+    if row is None:
+        tx.execute(insert(SPENDING), [values | {"run_id": run_id, "basis": basis}])
+    else:
+        tx.execute(update(SPENDING).where(mine).values(values))
 
 
 def line_of(row: RowMapping) -> LedgerLine:
@@ -42,16 +77,14 @@ def line_of(row: RowMapping) -> LedgerLine:
 
 
 def spent_by_basis(view: Connection, run_id: str) -> dict[str, Decimal]:
-    """Add up a run's known dollars by basis, exactly: superseded attempts and idle engines too."""
-    digits = type_coerce(LEDGER.c.dollars, String)
-    query = select(LEDGER.c.basis, digits).where(
-        LEDGER.c.run_id == run_id, LEDGER.c.dollars.is_not(None)
+    """Return a run's known dollars by basis: superseded attempts and idle engines too.
+
+    A basis without a priced line is absent.
+    """
+    query = select(SPENDING.c.basis, SPENDING.c.dollars).where(
+        SPENDING.c.run_id == run_id, SPENDING.c.priced > 0
     )
-    total: dict[str, Decimal] = {}
-    with localcontext(prec=DIGITS):
-        for basis, dollars in view.execute(query):
-            total[basis] = total.get(basis, NOTHING) + Decimal(dollars)
-    return total
+    return {row.basis: row.dollars for row in view.execute(query)}
 
 
 def _values(run_id: str, line: LedgerLine) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from qbench.errors import NotFound
 from qbench.service.domain import LedgerLine
 from qbench.service.store.ledger import DIGITS, NOTHING, line_of, spent_by_basis
 from qbench.service.store.shelf import Shelf
-from qbench.service.tables import ATTEMPT, LEDGER
+from qbench.service.tables import ATTEMPT, LEDGER, SPENDING
 
 
 class AttemptView(Struct, frozen=True, kw_only=True):
@@ -56,10 +56,8 @@ class Reading(Shelf):
 
     def unpriced(self, run_id: str) -> int:
         """Count the lines of what a run has to pay (as in ``paid``) whose dollars are unknown."""
-        query = select(func.count()).where(
-            LEDGER.c.run_id == run_id,
-            LEDGER.c.basis.in_(("api", "dedicated")),
-            LEDGER.c.dollars.is_(None),
+        query = select(func.coalesce(func.sum(SPENDING.c.unpriced), 0)).where(
+            SPENDING.c.run_id == run_id, SPENDING.c.basis.in_(("api", "dedicated"))
         )
         with self.reading() as view:
             return int(view.execute(query).scalar_one())

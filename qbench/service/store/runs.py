@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -52,6 +53,18 @@ PRICES: dict[str, msgspec.json.Decoder[TokenPrice] | msgspec.json.Decoder[Machin
     "MachinePrice": msgspec.json.Decoder(MachinePrice),
 }
 ENDED = (RunStatus.DONE, RunStatus.PARTIAL)
+PLAIN = (
+    "id",
+    "created_at",
+    "finished_at",
+    "version",
+    "account_id",
+    "schedule_id",
+    "priority",
+    "queued_at",
+    "traceparent",
+)
+"""Fields of a run that are columns as they are."""
 
 
 class RunSummary(Struct, frozen=True, kw_only=True):
@@ -80,10 +93,8 @@ class Runs(Shelf):
     ) -> None:
         """Write a run and everything it will do, or nothing."""
         with self.writing() as tx:
-            tx.execute(insert(RUN), [_run_values(run)])
-            _insert_samples(tx, samples)
-            tx.execute(insert(CELL), [msgspec.structs.asdict(cell) for cell in cells])
-            tx.execute(insert(SHARD), [_shard_values(shard) for shard in shards])
+            tx.execute(insert(RUN), [run_values(run)])
+            lay_out(tx, cells, shards, samples)
 
     def run(self, ref: str) -> Run:
         """Find a run by id, by the beginning of one, or the newest as ``last``.
@@ -98,7 +109,7 @@ class Runs(Shelf):
         with self.reading() as view:
             rows = view.execute(query.limit(2)).all()
             if rows and (len(rows) == 1 or ref == "last" or rows[0].id == ref):
-                return _run(rows[0])
+                return run_of(rows[0])
             known = view.execute(select(RUN.c.id).limit(200)).scalars().all()
         if not known:
             raise NotFound("There is no run yet.", hint="Start one: qbench run --suite mcp")
@@ -108,7 +119,7 @@ class Runs(Shelf):
         """List the newest runs first."""
         query = select(RUN).order_by(RUN.c.created_at.desc()).limit(limit)
         with self.reading() as view:
-            found = [_run(row) for row in view.execute(query)]
+            found = [run_of(row) for row in view.execute(query)]
             return tuple(self._summary(view, run) for run in found)
 
     def _summary(self, view: Connection, run: Run) -> RunSummary:
@@ -126,7 +137,7 @@ class Runs(Shelf):
         query = select(RUN).where(RUN.c.request_id == request_id).order_by(RUN.c.created_at.desc())
         with self.reading() as view:
             row = view.execute(query.limit(1)).first()
-        return _run(row) if row else None
+        return run_of(row) if row else None
 
     def set_status(self, run_id: str, status: RunStatus, at: datetime) -> None:
         """Write where the run stands; ``at`` becomes its end when it has one."""
@@ -169,7 +180,7 @@ class Runs(Shelf):
         if open_only:
             query = query.where(SHARD.c.closed.is_(False))
         with self.reading() as view:
-            return tuple(_shard(row) for row in view.execute(query).mappings())
+            return tuple(shard_of(row) for row in view.execute(query).mappings())
 
     def missing(self, shard: Shard) -> tuple[tuple[str, int], ...]:
         """Return (sample id, epoch) without a current scored or unscored attempt."""
@@ -246,10 +257,19 @@ class Runs(Shelf):
         ]
         if rows:
             with self.writing() as tx:
-                tx.execute(_insert_new(tx, PRICE), rows)
+                tx.execute(insert_new(tx, PRICE), rows)
 
 
-def _insert_new(tx: Connection, table: Table) -> Any:
+def lay_out(
+    tx: Connection, cells: Sequence[Cell], shards: Sequence[Shard], samples: Sequence[Sample]
+) -> None:
+    """Write what a run will do."""
+    _insert_samples(tx, samples)
+    tx.execute(insert(CELL), [msgspec.structs.asdict(cell) for cell in cells])
+    tx.execute(insert(SHARD), [_shard_values(shard) for shard in shards])
+
+
+def insert_new(tx: Connection, table: Table) -> Any:
     """Build an INSERT that leaves existing keys alone."""
     make = pg_insert if tx.dialect.name == "postgresql" else sqlite_insert
     return make(table).on_conflict_do_nothing()
@@ -267,7 +287,7 @@ def _insert_samples(tx: Connection, samples: Sequence[Sample]) -> None:
         }
         for sample in samples
     ]
-    tx.execute(_insert_new(tx, SAMPLE), rows)
+    tx.execute(insert_new(tx, SAMPLE), rows)
 
 
 def _set(tx: Connection, column: Column[Any], changes: list[dict[str, Any]]) -> None:
@@ -310,51 +330,44 @@ def _missing(view: Connection, shard: Shard) -> tuple[tuple[str, int], ...]:
 
 
 def _counts(view: Connection, run_id: str) -> dict[str, dict[str, int]]:
-    query = (
-        select(ATTEMPT.c.system_id, ATTEMPT.c.status, ATTEMPT.c.passed, func.count())
-        .where(ATTEMPT.c.run_id == run_id, ATTEMPT.c.superseded_by.is_(None))
-        .group_by(ATTEMPT.c.system_id, ATTEMPT.c.status, ATTEMPT.c.passed)
-    )
-    found: dict[str, dict[str, int]] = {}
-    for system_id, status, passed, number in view.execute(query):
-        counts = found.setdefault(system_id, {})
-        counts[status] = counts.get(status, 0) + number
-        counts["passed"] = counts.get("passed", 0) + (number if passed else 0)
-    return found
+    names = ("scored", "unscored", "errored", "passed")
+    query = select(CELL.c.system_id, *(CELL.c[name] for name in names))
+    found: dict[str, Counter[str]] = {}
+    for system_id, *numbers in view.execute(query.where(CELL.c.run_id == run_id)):
+        counts = found.setdefault(system_id, Counter())
+        counts.update(dict(zip(names, numbers, strict=True)))
+    return {system_id: _told(counts) for system_id, counts in found.items() if counts.total()}
+
+
+def _told(counts: Counter[str]) -> dict[str, int]:
+    return {name: n for name, n in counts.items() if n or name == "passed"}
 
 
 def _planned(view: Connection, run_id: str) -> dict[str, int]:
-    query = select(SHARD).where(SHARD.c.run_id == run_id)
+    query = select(CELL.c.system_id, CELL.c.planned).where(CELL.c.run_id == run_id)
     planned: dict[str, int] = {}
-    for row in view.execute(query).mappings():
-        shard = _shard(row)
-        size = len(shard.sample_ids) * shard.epochs
-        planned[shard.system_id] = planned.get(shard.system_id, 0) + size
+    for system_id, number in view.execute(query):
+        planned[system_id] = planned.get(system_id, 0) + number
     return planned
 
 
-def _run_values(run: Run) -> dict[str, Any]:
-    return {
-        "id": run.id,
+def run_values(run: Run) -> dict[str, Any]:
+    """Write a run as its row."""
+    return {name: getattr(run, name) for name in PLAIN} | {
         "request_id": run.request.id,
         "status": run.status.value,
-        "created_at": run.created_at,
-        "finished_at": run.finished_at,
-        "version": run.version,
         "request": msgspec.json.encode(run.request),
         "controls": msgspec.json.encode(run.controls),
     }
 
 
-def _run(row: Row[Any]) -> Run:
+def run_of(row: Row[Any]) -> Run:
+    """Read a row back as the run it was."""
     return Run(
-        id=row.id,
         request=msgspec.json.decode(row.request, type=Request),
         controls=msgspec.json.decode(row.controls, type=Controls),
         status=RunStatus(row.status),
-        created_at=row.created_at,
-        finished_at=row.finished_at,
-        version=row.version,
+        **{name: getattr(row, name) for name in PLAIN},
     )
 
 
@@ -362,6 +375,8 @@ def _shard_values(shard: Shard) -> dict[str, Any]:
     return msgspec.structs.asdict(shard) | {"sample_ids": msgspec.json.encode(shard.sample_ids)}
 
 
-def _shard(row: RowMapping) -> Shard:
+def shard_of(row: RowMapping) -> Shard:
+    """Read a row back as the shard it was."""
     ids = msgspec.json.decode(row["sample_ids"], type=tuple[str, ...])
-    return Shard(**(dict(row) | {"sample_ids": ids}))
+    known = {name: row[name] for name in Shard.__struct_fields__}
+    return Shard(**(known | {"sample_ids": ids}))

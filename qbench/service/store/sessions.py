@@ -121,7 +121,7 @@ class Sessions(Shelf):
         )
         with self.writing() as tx:
             run_id = tx.execute(closing).scalar_one_or_none()
-            if run_id is not None:
+            if run_id is not None and lines:
                 insert_lines(tx, [(run_id, line) for line in lines])
 
     def endpoints(self, run_id: str) -> tuple[Endpoint, ...]:

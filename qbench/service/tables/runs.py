@@ -1,20 +1,13 @@
-"""The SQL tables, nothing else. Written and read by ``store`` alone.
-
-Bodies (JSON as bytes) are msgspec encodings of the values in ``domain``; columns beside a body are
-those that queries filter or sum by. Times are UTC. Money is exact: text on both databases.
-"""
+"""What a run is made of: its plan, its attempts, its money."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    DateTime,
-    Dialect,
     ForeignKey,
     Index,
     LargeBinary,
@@ -22,49 +15,24 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
-
-class Dollars(TypeDecorator[Decimal]):
-    """A Decimal kept as text, so that SQLite stores it exactly."""
-
-    impl = String(64)
-    cache_ok = True
-
-    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """Write plain digits."""
-        return None if value is None else format(value, "f")
-
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:  # noqa: ARG002
-        """Read it back, digit for digit."""
-        return None if value is None else Decimal(value)
-
-
-class Moment(TypeDecorator[datetime]):
-    """A UTC time; SQLite forgets the zone, so it is put back."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Put the zone back."""
-        return None if value is None else value.replace(tzinfo=UTC) if not value.tzinfo else value
-
-
-def _key(target: str, *, index: bool = False, primary: bool = False) -> Any:
-    return Field(
-        sa_type=String(32),
-        sa_column_args=[ForeignKey(target)],
-        index=index,
-        primary_key=primary,
-    )
+from qbench.service.tables.columns import Dollars, Moment, key
 
 
 class RunRow(SQLModel, table=True):
     """One request and its state."""
 
     __tablename__ = "run"
+    __table_args__ = (
+        Index(
+            "run_queue",
+            "status",
+            "queued_at",
+            sqlite_where=text("queued_at IS NOT NULL"),
+            postgresql_where=text("queued_at IS NOT NULL"),
+        ),
+    )
     id: str = Field(sa_type=String(32), primary_key=True)
     request_id: str = Field(index=True)
     status: str
@@ -73,6 +41,12 @@ class RunRow(SQLModel, table=True):
     version: str
     request: bytes = Field(sa_type=LargeBinary)
     controls: bytes = Field(sa_type=LargeBinary)
+    account_id: str | None = Field(default=None, sa_type=String(32), index=True)
+    schedule_id: str | None = Field(default=None, sa_type=String(32), index=True)
+    priority: int = 0
+    queued_at: datetime | None = Field(default=None, sa_type=Moment)
+    """When it was handed to the service; NULL while the service has nothing to do for it."""
+    traceparent: str = ""
 
 
 class SampleRow(SQLModel, table=True):
@@ -92,10 +66,17 @@ class CellRow(SQLModel, table=True):
 
     __tablename__ = "cell"
     id: str = Field(sa_type=String(32), primary_key=True)
-    run_id: str = _key("run.id", index=True)
+    run_id: str = key("run.id", index=True)
     system_id: str
     task: str
     pending: int
+    planned: int = 0
+    """Attempts to be made."""
+    scored: int = 0
+    """Current attempts by status, and those that passed: what status pages read."""
+    unscored: int = 0
+    errored: int = 0
+    passed: int = 0
 
 
 class ShardRow(SQLModel, table=True):
@@ -103,19 +84,30 @@ class ShardRow(SQLModel, table=True):
 
     __tablename__ = "shard"
     id: str = Field(sa_type=String(32), primary_key=True)
-    cell_id: str = _key("cell.id", index=True)
-    run_id: str = _key("run.id", index=True)
+    cell_id: str = key("cell.id", index=True)
+    run_id: str = key("run.id", index=True)
     system_id: str
     closed: bool
     epochs: int
     sample_ids: bytes = Field(sa_type=LargeBinary)
+    hosting_id: str | None = Field(default=None, sa_type=String(32), index=True)
+    worker_id: str = ""
+    """Who works on it; with ``token`` its lease, empty when nobody does."""
+    token: str = ""
+    beat_at: datetime | None = Field(default=None, sa_type=Moment)
+    tries: int = 0
+    """Leases in a row that saved nothing."""
+    missing: int = 0
+    """Attempts missing when it was leased last."""
+    reserved: Decimal | None = Field(default=None, sa_type=Dollars)
+    """Dollars that its lease may spend."""
 
 
 class LeaseRow(SQLModel, table=True):
     """The process that drives a run; no row, or a row that is not beating, when none does."""
 
     __tablename__ = "lease"
-    run_id: str = _key("run.id", primary=True)
+    run_id: str = key("run.id", primary=True)
     token: str
     beat_at: datetime = Field(sa_type=Moment)
     holder: bytes = Field(sa_type=LargeBinary)
@@ -126,12 +118,15 @@ class EndpointRow(SQLModel, table=True):
 
     __tablename__ = "endpoint"
     id: str = Field(sa_type=String(32), primary_key=True)
-    run_id: str = _key("run.id", index=True)
+    run_id: str | None = key("run.id", index=True, nullable=True)
+    """NULL for an engine that the gateway started."""
     healthy: bool
     touched_at: datetime = Field(sa_type=Moment)
     stopped_at: datetime | None = Field(default=None, sa_type=Moment)
     seconds: bytes = Field(sa_type=LargeBinary)
     body: bytes = Field(sa_type=LargeBinary)
+    reserved: Decimal | None = Field(default=None, sa_type=Dollars)
+    """Dollars set aside for an open session of a budgeted run: accrued, and a while ahead."""
 
 
 class AttemptRow(SQLModel, table=True):
@@ -151,7 +146,7 @@ class AttemptRow(SQLModel, table=True):
         ),
     )
     id: str = Field(sa_type=String(32), primary_key=True)
-    run_id: str = _key("run.id")
+    run_id: str = key("run.id")
     system_id: str
     sample_id: str = Field(sa_column_args=[ForeignKey("sample.id")])
     epoch: int
@@ -183,7 +178,7 @@ class TranscriptRow(SQLModel, table=True):
     """An attempt's transcript, compressed: zlib over msgspec JSON."""
 
     __tablename__ = "transcript"
-    attempt_id: str = _key("attempt.id", primary=True)
+    attempt_id: str = key("attempt.id", primary=True)
     body: bytes = Field(sa_type=LargeBinary)
 
 
@@ -191,7 +186,7 @@ class ModelCallRow(SQLModel, table=True):
     """One model call: the provider's own usage body, untouched, and its timing."""
 
     __tablename__ = "model_call"
-    attempt_id: str = _key("attempt.id", primary=True)
+    attempt_id: str = key("attempt.id", primary=True)
     n: int = Field(primary_key=True)
     started_at: datetime = Field(sa_type=Moment)
     e2el_s: float
@@ -214,19 +209,27 @@ class PriceRow(SQLModel, table=True):
 class LedgerRow(SQLModel, table=True):
     """One append-only line of cost; triggers refuse to change or delete it.
 
-    Its cause is an attempt, or an engine session that served none.
+    Its cause is an attempt, a gateway call, or an engine session that served none.
     """
 
     __tablename__ = "ledger"
     __table_args__ = (
         UniqueConstraint("attempt_id", "basis", "price_id"),
         UniqueConstraint("endpoint_id", "basis", "price_id"),
-        CheckConstraint("(attempt_id IS NULL) <> (endpoint_id IS NULL)", name="ledger_cause"),
+        UniqueConstraint("call_id", "basis", "price_id", name="ledger_call"),
+        CheckConstraint(
+            "(attempt_id IS NOT NULL AND endpoint_id IS NULL AND call_id IS NULL)"
+            " OR (attempt_id IS NULL AND endpoint_id IS NOT NULL AND call_id IS NULL)"
+            " OR (attempt_id IS NULL AND endpoint_id IS NULL AND call_id IS NOT NULL)",
+            name="ledger_one_cause",
+        ),
     )
     id: int | None = Field(default=None, primary_key=True)
-    run_id: str = _key("run.id", index=True)
-    attempt_id: str | None = _key("attempt.id")
-    endpoint_id: str | None = _key("endpoint.id")
+    run_id: str | None = key("run.id", index=True, nullable=True)
+    """NULL for what the gateway spent."""
+    attempt_id: str | None = key("attempt.id", nullable=True)
+    endpoint_id: str | None = key("endpoint.id", nullable=True)
+    call_id: str | None = key("gateway_call.id", nullable=True)
     basis: str
     price_id: str
     dollars: Decimal | None = Field(sa_type=Dollars)
@@ -235,26 +238,23 @@ class LedgerRow(SQLModel, table=True):
     at: datetime = Field(sa_type=Moment)
 
 
+class SpendingRow(SQLModel, table=True):
+    """What a run's lines add up to, kept in step with them: what status pages and budgets read."""
+
+    __tablename__ = "spending"
+    run_id: str = key("run.id", primary=True)
+    basis: str = Field(primary_key=True)
+    dollars: Decimal = Field(sa_type=Dollars)
+    priced: int
+    """Lines whose dollars are known."""
+    unpriced: int
+
+
 class ScoreRevisionRow(SQLModel, table=True):
     """A verdict given later by another scorer; append-only."""
 
     __tablename__ = "score_revision"
     id: int | None = Field(default=None, primary_key=True)
-    attempt_id: str = _key("attempt.id", index=True)
+    attempt_id: str = key("attempt.id", index=True)
     at: datetime = Field(sa_type=Moment)
     score: bytes = Field(sa_type=LargeBinary)
-
-
-TABLES = SQLModel.metadata.tables
-RUN = TABLES["run"]
-SAMPLE = TABLES["sample"]
-CELL = TABLES["cell"]
-SHARD = TABLES["shard"]
-LEASE = TABLES["lease"]
-ENDPOINT = TABLES["endpoint"]
-ATTEMPT = TABLES["attempt"]
-TRANSCRIPT = TABLES["transcript"]
-MODEL_CALL = TABLES["model_call"]
-PRICE = TABLES["price"]
-LEDGER = TABLES["ledger"]
-SCORE_REVISION = TABLES["score_revision"]
