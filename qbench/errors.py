@@ -9,6 +9,11 @@
         PriceMissing            a budget was set and a model has no price
       StoreError                the database cannot be used; says how to mend it
       RunTaken                  another process drives the run; says which
+      AccessError               the service does not let this caller do this
+        Unauthenticated         no key, or one that is unknown, expired or revoked
+        Forbidden               the key lacks a scope
+        TooManyRequests         the key's rate is used up; carries when to come back
+      BrokerDown                the message broker does not answer
       EngineError               an engine or its endpoint failed: never scored as a wrong answer
         EngineStartError        the engine did not come up; carries its command and last log lines
         EngineUnavailable       refused, reset, or an HTTP status that retries did not cure
@@ -72,6 +77,30 @@ class StoreError(QbenchError):
 
 class RunTaken(QbenchError):
     """Another process drives the run."""
+
+
+class AccessError(QbenchError):
+    """The service does not let this caller do this."""
+
+
+class Unauthenticated(AccessError):
+    """No key, or one that is unknown, expired or revoked."""
+
+
+class Forbidden(AccessError):
+    """The key lacks a scope."""
+
+
+class TooManyRequests(AccessError):
+    """The key's rate is used up."""
+
+    def __init__(self, what: str, *, hint: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(what, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
+class BrokerDown(QbenchError):
+    """The message broker does not answer."""
 
 
 class EngineError(QbenchError):
