@@ -5,6 +5,7 @@
     QbenchError                 an expected failure: printed without a traceback
       ConfigError               what was asked for cannot be done as written  (exit 2)
         NotFound                a name that does not exist; lists close names
+        Conflict                the same key was sent with another body
         Unsupported             a combination that this engine or machine cannot run
         PriceMissing            a budget was set and a model has no price
       StoreError                the database cannot be used; says how to mend it
@@ -61,6 +62,10 @@ class NotFound(ConfigError):
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         said = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(names)}."
         return cls(f"There is no {noun} named {name!r}.", hint=said)
+
+
+class Conflict(ConfigError):
+    """The same key was sent with another body."""
 
 
 class Unsupported(ConfigError):

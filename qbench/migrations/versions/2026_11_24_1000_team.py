@@ -1,6 +1,7 @@
 """A team's tables: accounts, workers, hosting, schedules, the gateway."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -168,6 +169,8 @@ def _create_tables() -> None:
         sa.Column("token", sa.String(), nullable=False),
         sa.Column("beat_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("endpoint_id", sa.String(length=32), nullable=False),
+        sa.Column("parallel", sa.Integer(), nullable=False),
+        sa.Column("width", sa.Integer(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(
@@ -268,7 +271,7 @@ def _create_tables() -> None:
     op.create_index("ix_gateway_call_started_at", "gateway_call", ["started_at"], unique=False)
 
 
-ADDED: dict[str, tuple[tuple[str, sa.types.TypeEngine[object], str | None], ...]] = {
+ADDED: dict[str, tuple[tuple[str, Any, str | None], ...]] = {
     "cell": tuple((name, sa.Integer(), "0") for name in COUNTERS),
     "run": (
         ("account_id", KEY, None),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -140,11 +141,11 @@ def _fill_spending() -> None:
         {"run_id": run_id, "basis": basis} | _summed(amounts)
         for (run_id, basis), amounts in found.items()
     ]
-    names = [sa.column(name) for name in SPENDING]
+    names: list[Any] = [sa.column(name) for name in SPENDING]
     op.bulk_insert(sa.table("spending", *names), rows)
 
 
-def _summed(amounts: Sequence[Decimal | None]) -> dict[str, str | int]:
+def _summed(amounts: Sequence[Decimal | None]) -> dict[str, Any]:
     known = [amount for amount in amounts if amount is not None]
     with localcontext(prec=80):
         total = format(sum(known, Decimal(0)), "f")

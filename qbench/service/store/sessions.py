@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, insert, select, update
 
 from qbench.errors import RunTaken
 from qbench.service.domain import Endpoint, EngineSeconds, LedgerLine
 from qbench.service.store.ledger import insert_lines
-from qbench.service.store.shelf import Shelf
+from qbench.service.store.shelf import Shelf, clock
 from qbench.service.tables import ENDPOINT, LEASE, RUN
 
 LEASE_S = 30.0
@@ -58,8 +58,10 @@ class Sessions(Shelf):
 
         """
         with self.writing() as tx:
-            tx.execute(select(RUN.c.id).where(RUN.c.id == run_id).with_for_update(key_share=True))
-            now = _now(tx)
+            mine = select(RUN.c.queued_at).where(RUN.c.id == run_id)
+            if tx.execute(mine.with_for_update(key_share=True)).scalar_one() is not None:
+                raise _queued(run_id)
+            now = clock(tx)
             row = tx.execute(select(LEASE).where(LEASE.c.run_id == run_id)).first()
             if row is not None and not _free(row, now, alive):
                 raise _taken(run_id, _holder(row))
@@ -72,7 +74,7 @@ class Sessions(Shelf):
         """Write a sign of life; False when the lease was lost."""
         mine = (LEASE.c.run_id == run_id) & (LEASE.c.token == token)
         with self.writing() as tx:
-            return bool(tx.execute(update(LEASE).where(mine).values(beat_at=_now(tx))).rowcount)
+            return bool(tx.execute(update(LEASE).where(mine).values(beat_at=clock(tx))).rowcount)
 
     def release_lease(self, run_id: str, token: str) -> None:
         """Give the run back; does nothing when it was lost."""
@@ -139,14 +141,6 @@ class Sessions(Shelf):
         return tuple(_endpoint(row, stopped_at=row.touched_at) for row in rows)
 
 
-def _now(tx: Connection) -> datetime:
-    """Ask the server's clock, which all machines share; SQLite has no server and one machine."""
-    if tx.dialect.name == "sqlite":
-        return datetime.now(UTC)
-    moment: datetime = tx.execute(select(func.clock_timestamp())).scalar_one()
-    return moment
-
-
 def _free(row: Row[Any], now: datetime, alive: Alive) -> bool:
     """Say whether the lease in ``row`` may be taken over."""
     living = alive(_holder(row))
@@ -154,6 +148,13 @@ def _free(row: Row[Any], now: datetime, alive: Alive) -> bool:
         expires: datetime = row.beat_at + timedelta(seconds=LEASE_S)
         return now > expires
     return not living
+
+
+def _queued(run_id: str) -> RunTaken:
+    return RunTaken(
+        f"Run {run_id} is in the hands of the service.",
+        hint=f"Follow it with `qbench watch {run_id}`, or take it back: qbench cancel {run_id}",
+    )
 
 
 def _taken(run_id: str, holder: Holder) -> RunTaken:

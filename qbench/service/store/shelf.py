@@ -5,11 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 from sqlalchemy import Engine as Database
 
 from qbench.service.database import explained
+
+
+def clock(tx: Connection) -> datetime:
+    """Ask the server's clock, which all machines share; SQLite has no server and one machine."""
+    if tx.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    moment: datetime = tx.execute(select(func.clock_timestamp())).scalar_one()
+    return moment
 
 
 class Shelf:

@@ -40,9 +40,9 @@ class Moment(TypeDecorator[datetime]):
 def key(target: str, *, index: bool = False, primary: bool = False, nullable: bool = False) -> Any:
     """Declare a foreign key to ``target``, a ``table.column``."""
     return Field(
+        default=None if nullable else ...,
         sa_type=String(32),
         sa_column_args=[ForeignKey(target)],
         index=index,
         primary_key=primary,
-        **({"default": None} if nullable else {}),
     )

@@ -110,6 +110,9 @@ class HostingRow(SQLModel, table=True):
     token: str = ""
     beat_at: datetime | None = Field(default=None, sa_type=Moment)
     endpoint_id: str = Field(default="", sa_type=String(32))
+    parallel: int = 1
+    """Shards that may be leased at once, and the attempts in flight of each."""
+    width: int = 1
     tries: int = 0
     reason: str = ""
     """Why it waits or was given up."""

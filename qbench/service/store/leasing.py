@@ -1,0 +1,393 @@
+"""Leases: workers that beat, the devices they use, the engines and shards they hold.
+
+Each lease has a token drawn anew: who lost a lease can change nothing any more. All times are the
+database's, so that machines whose clocks disagree agree on what has expired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    and_,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from qbench.service.domain import RunStatus, new_id
+from qbench.service.queue import (
+    HELD,
+    HOSTING_TRIES,
+    SHARD_TRIES,
+    WORKER_LEASE_S,
+    Hosting,
+    HostingState,
+    LeasedShard,
+    Needs,
+    Pulse,
+    Worker,
+    WorkerView,
+)
+from qbench.service.store.runs import insert_new, shard_of
+from qbench.service.store.shelf import Shelf, clock
+from qbench.service.tables import DEVICE, HOSTING, RUN, SHARD, WORKER
+
+LEASE = timedelta(seconds=WORKER_LEASE_S)
+OTHER = SHARD.alias("other")
+FREE = {"token": "", "worker_id": "", "beat_at": None, "reserved": None}
+
+
+class Leasing(Shelf):
+    """Who works on what."""
+
+    def join(self, worker: Worker) -> None:
+        """Write that a worker is there."""
+        with self.writing() as tx:
+            values = {"beat_at": clock(tx), "draining": False, "body": msgspec.json.encode(worker)}
+            tx.execute(delete(WORKER).where(WORKER.c.id == worker.id))
+            tx.execute(WORKER.insert().values(id=worker.id, **values))
+
+    def leave(self, worker_id: str) -> None:
+        """Write that a worker is gone; whatever it still held is free."""
+        with self.writing() as tx:
+            _drop(tx, [worker_id], clock(tx), lost=False)
+
+    def drain(self, worker_id: str) -> None:
+        """Write that a worker takes nothing new."""
+        with self.writing() as tx:
+            tx.execute(update(WORKER).where(WORKER.c.id == worker_id).values(draining=True))
+
+    def pulse(self, worker_id: str, devices: Collection[str] = ()) -> Pulse:
+        """Beat for a worker, its leases and the device tokens; tell what it still holds.
+
+        A shard or engine of a run that was cancelled is told by its absence or its state.
+        """
+        with self.writing() as tx:
+            now = clock(tx)
+            mine = WORKER.c.id == worker_id
+            known = tx.execute(update(WORKER).where(mine).values(beat_at=now)).rowcount
+            for table in (SHARD, HOSTING):
+                held = (table.c.worker_id == worker_id) & (table.c.token != "")
+                tx.execute(update(table).where(held).values(beat_at=now))
+            if devices:
+                used = DEVICE.c.token.in_(devices)
+                tx.execute(update(DEVICE).where(used).values(beat_at=now))
+            return Pulse(
+                shards=_shards_held(tx, worker_id),
+                hostings=_hostings_held(tx, worker_id),
+                known=bool(known),
+            )
+
+    def workers(self) -> tuple[WorkerView, ...]:
+        """List the workers, newest first."""
+        busy = (
+            select(func.count())
+            .select_from(SHARD)
+            .where(SHARD.c.worker_id == WORKER.c.id, SHARD.c.token != "")
+            .scalar_subquery()
+        )
+        with self.reading() as view:
+            now = clock(view)
+            rows = view.execute(select(WORKER, busy.label("busy")).order_by(WORKER.c.id.desc()))
+            return tuple(_worker_view(row, now) for row in rows.mappings())
+
+    def hostings(
+        self, run_id: str = "", *, state: HostingState | None = None
+    ) -> tuple[Hosting, ...]:
+        """List the hostings of a run, or all in a state, oldest first."""
+        query = select(HOSTING).order_by(HOSTING.c.id)
+        if run_id:
+            query = query.where(HOSTING.c.run_id == run_id)
+        if state:
+            query = query.where(HOSTING.c.state == state)
+        with self.reading() as view:
+            return tuple(_hosting(row) for row in view.execute(query).mappings())
+
+    def devices(self) -> dict[str, str]:
+        """Return the devices in use, and what for."""
+        with self.reading() as view:
+            live = DEVICE.c.beat_at >= clock(view) - LEASE
+            rows = view.execute(select(DEVICE.c.id, DEVICE.c.used_for).where(live))
+            return {row.id: row.used_for for row in rows}
+
+    def take_devices(self, wanted: Sequence[str], count: int, used_for: str) -> tuple[str, ...]:
+        """Take ``count`` of the ``wanted`` devices; nothing when so many are not free.
+
+        Returns:
+            The token and the ids of the devices; empty when nothing was taken.
+
+        """
+        token = new_id()
+        with self.writing() as tx:
+            taken = _take(tx, wanted, count, token, used_for)
+        return (token, *taken) if taken else ()
+
+    def give_devices(self, token: str) -> None:
+        """Give back what was taken under ``token``."""
+        with self.writing() as tx:
+            tx.execute(delete(DEVICE).where(DEVICE.c.token == token))
+
+    def lease_hosting(self, worker: Worker, kind: str) -> Hosting | None:
+        """Give a worker the next engine that needs devices of ``kind``; None when none waits."""
+        with self.writing() as tx:
+            query = (
+                select(HOSTING)
+                .join(RUN, RUN.c.id == HOSTING.c.run_id)
+                .where(
+                    HOSTING.c.state == HostingState.WAITING.value,
+                    HOSTING.c.needs.startswith(f"{kind}*"),
+                )
+                .order_by(RUN.c.priority.desc(), RUN.c.queued_at, HOSTING.c.id)
+                .limit(1)
+                .with_for_update(of=HOSTING, skip_locked=True)
+            )
+            row = tx.execute(query).mappings().first()
+            if row is None:
+                return None
+            values = {
+                "state": HostingState.LOADING.value,
+                "worker_id": worker.id,
+                "node": worker.node,
+                "token": new_id(),
+                "beat_at": clock(tx),
+                "endpoint_id": "",
+            }
+            tx.execute(update(HOSTING).where(HOSTING.c.id == row["id"]).values(values))
+            return _hosting(dict(row) | values)
+
+    def wants(self) -> dict[str, int]:
+        """Return the smallest number of devices by kind that a waiting engine needs."""
+        waiting = select(HOSTING.c.needs).where(HOSTING.c.state == HostingState.WAITING.value)
+        found: dict[str, int] = {}
+        with self.reading() as view:
+            for text in view.execute(waiting.distinct()).scalars():
+                needs = Needs.read(text)
+                found[needs.kind] = min(needs.count, found.get(needs.kind, needs.count))
+        return found
+
+    def set_hosting(self, token: str, state: HostingState, **changes: str) -> bool:
+        """Write where a leased engine stands; False when the lease was lost.
+
+        An engine that was told to end stays so until it is over.
+        """
+        ended = (HostingState.OVER, HostingState.FAILED, HostingState.WAITING)
+        values: dict[str, Any] = {"state": state.value, **changes}
+        if state in ended:
+            values |= {"token": "", "worker_id": "", "beat_at": None}
+        mine = (HOSTING.c.token == token) & (HOSTING.c.token != "")
+        if state is HostingState.UP:
+            mine &= HOSTING.c.state == HostingState.LOADING.value
+        with self.writing() as tx:
+            return bool(tx.execute(update(HOSTING).where(mine).values(values)).rowcount)
+
+    def lease_shard(self, worker: Worker) -> LeasedShard | None:
+        """Give a worker the next shard whose engine is up and within its reach.
+
+        Order: priority, then the account with the fewest shards under way, then the oldest run. A
+        shard whose leases saved nothing ``SHARD_TRIES`` times in a row is left alone.
+        """
+        with self.writing() as tx:
+            now = clock(tx)
+            row = tx.execute(_next_hosting(now, worker.node)).mappings().first()
+            if row is None:
+                return None
+            ready = select(SHARD).where(_ready(SHARD, now), SHARD.c.hosting_id == row["id"])
+            ready = ready.order_by(SHARD.c.tries, SHARD.c.id).limit(1)
+            found = tx.execute(ready.with_for_update(skip_locked=True)).mappings().first()
+            if found is None:
+                return None
+            token = new_id()
+            values = {"token": token, "worker_id": worker.id, "beat_at": now}
+            more = {"tries": SHARD.c.tries + 1, "reserved": None}
+            tx.execute(update(SHARD).where(SHARD.c.id == found["id"]).values(values | more))
+            return LeasedShard(shard=shard_of(found), hosting=_hosting(row), token=token)
+
+    def progressed(self, token: str) -> None:
+        """Note that a leased shard saved something: it is no poison."""
+        with self.writing() as tx:
+            tx.execute(update(SHARD).where(SHARD.c.token == token).values(tries=0))
+
+    def release_shard(self, token: str, *, untried: bool = False) -> bool:
+        """Give a shard back; ``untried``: nothing was its fault. False when the lease was lost."""
+        values: dict[str, Any] = dict(FREE)
+        if untried:
+            values["tries"] = 0
+        mine = (SHARD.c.token == token) & (SHARD.c.token != "")
+        with self.writing() as tx:
+            return bool(tx.execute(update(SHARD).where(mine).values(values)).rowcount)
+
+    def end_hosting(self, hosting_id: str, reason: str = "") -> bool:
+        """End an engine when none of its shards is left to run, or at once for a reason.
+
+        True for exactly one caller: an engine with a host is told to end, one without is over.
+        """
+        hosted = HOSTING.c.worker_id != ""
+        with self.writing() as tx:
+            left = select(SHARD.c.id).where(
+                SHARD.c.hosting_id == hosting_id, SHARD.c.closed.is_(False), _unspoiled(SHARD)
+            )
+            mine = (HOSTING.c.id == hosting_id) & (HOSTING.c.state == HostingState.UP.value)
+            if not reason:
+                mine &= ~left.exists()
+            ended = 0
+            for has_host, state in ((hosted, HostingState.ENDING), (~hosted, HostingState.OVER)):
+                values = {"state": state.value} | ({"reason": reason} if reason else {})
+                ended += tx.execute(update(HOSTING).where(mine, has_host).values(values)).rowcount
+            return bool(ended)
+
+    def lost(self) -> tuple[Hosting, ...]:
+        """Drop workers that stopped beating, free their leases, return the engines they lost."""
+        with self.writing() as tx:
+            now = clock(tx)
+            dead = tx.execute(select(WORKER.c.id).where(WORKER.c.beat_at < now - LEASE))
+            _drop(tx, list(dead.scalars()), now, lost=True)
+            tx.execute(delete(DEVICE).where(DEVICE.c.beat_at < now - LEASE))
+            mute = HOSTING.c.state.in_(HELD) & (HOSTING.c.worker_id != "")
+            query = select(HOSTING).where(mute, HOSTING.c.beat_at < now - LEASE)
+            return tuple(_hosting(row) for row in tx.execute(query).mappings())
+
+    def requeue_hosting(self, hosting: Hosting) -> None:
+        """Let another worker host an engine whose worker was lost; it may be lost too often."""
+        tries = hosting.tries + 1
+        state, reason = HostingState.WAITING, ""
+        if hosting.state is HostingState.ENDING:
+            state, reason = HostingState.OVER, hosting.reason
+        elif tries >= HOSTING_TRIES:
+            state, reason = HostingState.FAILED, f"{tries} workers were lost while they hosted it"
+        values = {"state": state, "tries": tries, "reason": reason, "token": "", "worker_id": ""}
+        mine = (HOSTING.c.id == hosting.id) & (HOSTING.c.token == hosting.token)
+        with self.writing() as tx:
+            tx.execute(update(HOSTING).where(mine).values(values))
+
+    def ready(self) -> dict[str, int]:
+        """Count what waits for a message, by queue: runs, engines, shards."""
+        with self.reading() as view:
+            now = clock(view)
+            runs = select(func.count()).select_from(RUN)
+            runs = runs.where(RUN.c.status == RunStatus.QUEUED.value, RUN.c.queued_at.is_not(None))
+            engines = select(func.count()).select_from(HOSTING)
+            engines = engines.where(HOSTING.c.state == HostingState.WAITING.value)
+            shards = select(func.count()).select_from(
+                SHARD.join(HOSTING, HOSTING.c.id == SHARD.c.hosting_id)
+            )
+            shards = shards.where(_ready(SHARD, now), HOSTING.c.state == HostingState.UP.value)
+            found = {"plan": runs, "engine": engines, "shard": shards}
+            return {name: int(view.execute(query).scalar_one()) for name, query in found.items()}
+
+
+def _unspoiled(table: Any) -> ColumnElement[bool]:
+    return or_(table.c.token != "", table.c.tries < SHARD_TRIES)
+
+
+def _ready(table: Any, now: datetime) -> ColumnElement[bool]:
+    free = (table.c.token == "") | (table.c.beat_at < now - LEASE)
+    return and_(table.c.closed.is_(False), free, table.c.tries < SHARD_TRIES)
+
+
+def _under_way(now: datetime, condition: ColumnElement[bool]) -> Any:
+    """Count the leased shards for which ``condition`` holds."""
+    live = (OTHER.c.token != "") & (OTHER.c.beat_at >= now - LEASE)
+    return select(func.count()).where(live, condition).scalar_subquery()
+
+
+def _next_hosting(now: datetime, node: str) -> Select[Any]:
+    """Choose the engine whose shard is next, and lock it: who counts its shards, counts alone."""
+    theirs = RUN.alias("theirs")
+    account = func.coalesce(theirs.c.account_id, "") == func.coalesce(RUN.c.account_id, "")
+    fellows = select(theirs.c.id).where(account, theirs.c.queued_at.is_not(None))
+    ready = select(SHARD.c.id).where(SHARD.c.hosting_id == HOSTING.c.id, _ready(SHARD, now))
+    return (
+        select(HOSTING)
+        .join(RUN, RUN.c.id == HOSTING.c.run_id)
+        .where(
+            HOSTING.c.state == HostingState.UP.value,
+            HOSTING.c.node.in_(("", node)),
+            RUN.c.status == RunStatus.RUNNING.value,
+            ready.exists(),
+            _under_way(now, OTHER.c.hosting_id == HOSTING.c.id) < HOSTING.c.parallel,
+        )
+        .order_by(
+            RUN.c.priority.desc(),
+            _under_way(now, OTHER.c.run_id.in_(fellows)),
+            RUN.c.queued_at,
+            HOSTING.c.id,
+        )
+        .limit(1)
+        .with_for_update(of=HOSTING, skip_locked=True)
+    )
+
+
+def _take(
+    tx: Connection, wanted: Sequence[str], count: int, token: str, used_for: str
+) -> tuple[str, ...]:
+    now = clock(tx)
+    tx.execute(delete(DEVICE).where(DEVICE.c.id.in_(wanted), DEVICE.c.beat_at < now - LEASE))
+    taken: list[str] = []
+    for device in wanted:
+        values = {"id": device, "token": token, "beat_at": now, "used_for": used_for}
+        if len(taken) < count and tx.execute(insert_new(tx, DEVICE).values(values)).rowcount:
+            taken.append(device)
+    if len(taken) < count:
+        tx.execute(delete(DEVICE).where(DEVICE.c.token == token))
+        return ()
+    return tuple(taken)
+
+
+def _drop(tx: Connection, worker_ids: Sequence[str], now: datetime, *, lost: bool) -> None:
+    """Free what workers held; a lost worker's engines are left to be found and billed."""
+    if not worker_ids:
+        return
+    tx.execute(update(SHARD).where(SHARD.c.worker_id.in_(worker_ids)).values(FREE))
+    tx.execute(delete(WORKER).where(WORKER.c.id.in_(worker_ids)))
+    if lost:
+        mute = now - 2 * LEASE
+        theirs = HOSTING.c.worker_id.in_(worker_ids)
+        tx.execute(update(HOSTING).where(theirs).values(beat_at=mute))
+
+
+def _shards_held(tx: Connection, worker_id: str) -> frozenset[str]:
+    query = (
+        select(SHARD.c.token)
+        .join(RUN, RUN.c.id == SHARD.c.run_id)
+        .join(HOSTING, HOSTING.c.id == SHARD.c.hosting_id)
+        .where(
+            SHARD.c.worker_id == worker_id,
+            SHARD.c.token != "",
+            RUN.c.status == RunStatus.RUNNING.value,
+            HOSTING.c.state == HostingState.UP.value,
+        )
+    )
+    return frozenset(tx.execute(query).scalars())
+
+
+def _hostings_held(tx: Connection, worker_id: str) -> dict[str, HostingState]:
+    query = select(HOSTING.c.token, HOSTING.c.state).where(
+        HOSTING.c.worker_id == worker_id, HOSTING.c.token != ""
+    )
+    return {row.token: HostingState(row.state) for row in tx.execute(query)}
+
+
+def _hosting(row: RowMapping | dict[str, Any]) -> Hosting:
+    known = {name: row[name] for name in Hosting.__struct_fields__}
+    return Hosting(**(known | {"state": HostingState(row["state"])}))
+
+
+def _worker_view(row: RowMapping, now: datetime) -> WorkerView:
+    silent = (now - row["beat_at"]).total_seconds()
+    return WorkerView(
+        worker=msgspec.json.decode(row["body"], type=Worker),
+        beat_s=max(0.0, silent),
+        alive=silent < WORKER_LEASE_S,
+        draining=row["draining"],
+        shards=row["busy"],
+    )
