@@ -40,6 +40,9 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "frontier": ("qbench.cli.results:frontier", "Accuracy against cost: who is undominated"),
         "export": ("qbench.cli.results:export", "Write a run's attempts as JSON lines or CSV"),
     },
+    "Serve": {
+        "worker": ("qbench.cli.serving:worker", "Work on queued runs: engines, attempts"),
+    },
     "Know": {
         "models": ("qbench.cli.catalogue:models", "Models qbench knows by name"),
         "formats": ("qbench.cli.catalogue:formats", "Number formats and what runs them natively"),

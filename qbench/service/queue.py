@@ -65,7 +65,7 @@ class Hosting(Struct, frozen=True, kw_only=True):
     state: HostingState
     worker_id: str = ""
     node: str = ""
-    """Machine whose workers reach the engine; empty: any."""
+    """Worker that reaches the engine; empty: any does."""
     token: str = ""
     """Of the lease, drawn anew each time: a worker that lost it can change nothing."""
     endpoint_id: str = ""

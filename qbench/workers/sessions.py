@@ -53,18 +53,24 @@ class _Reading:
 
 @asynccontextmanager
 async def engine_session(
-    books: Books, system: System, say: Say
+    books: Books, system: System, say: Say, *, session_id: str = ""
 ) -> AsyncIterator[tuple[Serving, Endpoint]]:
     """Start an engine, yield it, bill it and stop it.
 
     The bill comes before the stop, so that a second Ctrl-C during a slow stop loses nothing. An
     engine that does not come up is billed for the time it took.
 
+    Args:
+        books: where it is written down.
+        system: what is to be served.
+        say: takes lines for people.
+        session_id: of the endpoint; empty: a new one.
+
     Raises:
         EngineStartError: the engine did not come up.
 
     """
-    endpoint, reading = _starting(books.run, system), _Reading()
+    endpoint, reading = _starting(books.run, system, session_id), _Reading()
     await asyncio.to_thread(books.store.open_endpoint, endpoint, healthy=False)
     beat = asyncio.create_task(_heartbeat(books.store, endpoint.id, reading))
     try:
@@ -84,9 +90,9 @@ async def engine_session(
         raise
 
 
-def _starting(run: Run, system: System) -> Endpoint:
+def _starting(run: Run, system: System, session_id: str) -> Endpoint:
     return Endpoint(
-        id=new_id(),
+        id=session_id or new_id(),
         run_id=run.id,
         engine_key=system.engine_key,
         base_url="",
@@ -151,7 +157,11 @@ def _bill(endpoint: Endpoint, run: Run, store: Store, prices: PriceBook) -> list
     return session_lines(endpoint.id, endpoint.seconds, tariff.machine, at=endpoint.started_at)
 
 
-def settle_orphans(run: Run, store: Store, prices: PriceBook) -> None:
-    """Bill the sessions that a killed process left open, up to their last sign of life."""
+def settle_orphans(run: Run, store: Store, prices: PriceBook, *, only: str = "") -> None:
+    """Bill the sessions that a killed process left open, up to their last sign of life.
+
+    ``only``: the one of this id; others may be alive.
+    """
     for endpoint in store.orphaned_endpoints(run.id):
-        settle(endpoint, run, store, prices)
+        if only in ("", endpoint.id):
+            settle(endpoint, run, store, prices)

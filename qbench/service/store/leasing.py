@@ -33,14 +33,13 @@ from qbench.service.queue import (
     Hosting,
     HostingState,
     LeasedShard,
-    Needs,
     Pulse,
     Worker,
     WorkerView,
 )
 from qbench.service.store.runs import insert_new, shard_of
 from qbench.service.store.shelf import Shelf, clock
-from qbench.service.tables import DEVICE, HOSTING, RUN, SHARD, WORKER
+from qbench.service.tables import DEVICE, HOSTING, RUN, SHARD, SWEEP, WORKER
 
 LEASE = timedelta(seconds=WORKER_LEASE_S)
 OTHER = SHARD.alias("other")
@@ -137,15 +136,15 @@ class Leasing(Shelf):
         with self.writing() as tx:
             tx.execute(delete(DEVICE).where(DEVICE.c.token == token))
 
-    def lease_hosting(self, worker: Worker, kind: str) -> Hosting | None:
-        """Give a worker the next engine that needs devices of ``kind``; None when none waits."""
+    def lease_hosting(self, worker: Worker, needs: str) -> Hosting | None:
+        """Give a worker the next engine that has these needs; None when none waits."""
         with self.writing() as tx:
             query = (
                 select(HOSTING)
                 .join(RUN, RUN.c.id == HOSTING.c.run_id)
                 .where(
                     HOSTING.c.state == HostingState.WAITING.value,
-                    HOSTING.c.needs.startswith(f"{kind}*"),
+                    HOSTING.c.needs == needs,
                 )
                 .order_by(RUN.c.priority.desc(), RUN.c.queued_at, HOSTING.c.id)
                 .limit(1)
@@ -157,23 +156,19 @@ class Leasing(Shelf):
             values = {
                 "state": HostingState.LOADING.value,
                 "worker_id": worker.id,
-                "node": worker.node,
+                "node": worker.id,
                 "token": new_id(),
                 "beat_at": clock(tx),
-                "endpoint_id": "",
+                "endpoint_id": new_id(),
             }
             tx.execute(update(HOSTING).where(HOSTING.c.id == row["id"]).values(values))
             return _hosting(dict(row) | values)
 
-    def wants(self) -> dict[str, int]:
-        """Return the smallest number of devices by kind that a waiting engine needs."""
+    def wants(self) -> tuple[str, ...]:
+        """Return what waiting engines need, each kind and number once."""
         waiting = select(HOSTING.c.needs).where(HOSTING.c.state == HostingState.WAITING.value)
-        found: dict[str, int] = {}
         with self.reading() as view:
-            for text in view.execute(waiting.distinct()).scalars():
-                needs = Needs.read(text)
-                found[needs.kind] = min(needs.count, found.get(needs.kind, needs.count))
-        return found
+            return tuple(sorted(view.execute(waiting.distinct()).scalars()))
 
     def set_hosting(self, token: str, state: HostingState, **changes: str) -> bool:
         """Write where a leased engine stands; False when the lease was lost.
@@ -198,7 +193,7 @@ class Leasing(Shelf):
         """
         with self.writing() as tx:
             now = clock(tx)
-            row = tx.execute(_next_hosting(now, worker.node)).mappings().first()
+            row = tx.execute(_next_hosting(now, worker.id)).mappings().first()
             if row is None:
                 return None
             ready = select(SHARD).where(_ready(SHARD, now), SHARD.c.hosting_id == row["id"])
@@ -269,6 +264,16 @@ class Leasing(Shelf):
         with self.writing() as tx:
             tx.execute(update(HOSTING).where(mine).values(values))
 
+    def my_turn(self, what: str, every_s: float) -> bool:
+        """Say to one of many processes that ``what`` is due: at most once in ``every_s``."""
+        with self.writing() as tx:
+            now = clock(tx)
+            made = insert_new(tx, SWEEP).values(name=what, at=now)
+            if tx.execute(made).rowcount:
+                return True
+            due = (SWEEP.c.name == what) & (SWEEP.c.at <= now - timedelta(seconds=every_s))
+            return bool(tx.execute(update(SWEEP).where(due).values(at=now)).rowcount)
+
     def ready(self) -> dict[str, int]:
         """Count what waits for a message, by queue: runs, engines, shards."""
         with self.reading() as view:
@@ -300,7 +305,7 @@ def _under_way(now: datetime, condition: ColumnElement[bool]) -> Any:
     return select(func.count()).where(live, condition).scalar_subquery()
 
 
-def _next_hosting(now: datetime, node: str) -> Select[Any]:
+def _next_hosting(now: datetime, worker_id: str) -> Select[Any]:
     """Choose the engine whose shard is next, and lock it: who counts its shards, counts alone."""
     theirs = RUN.alias("theirs")
     account = func.coalesce(theirs.c.account_id, "") == func.coalesce(RUN.c.account_id, "")
@@ -311,7 +316,7 @@ def _next_hosting(now: datetime, node: str) -> Select[Any]:
         .join(RUN, RUN.c.id == HOSTING.c.run_id)
         .where(
             HOSTING.c.state == HostingState.UP.value,
-            HOSTING.c.node.in_(("", node)),
+            HOSTING.c.node.in_(("", worker_id)),
             RUN.c.status == RunStatus.RUNNING.value,
             ready.exists(),
             _under_way(now, OTHER.c.hosting_id == HOSTING.c.id) < HOSTING.c.parallel,

@@ -247,7 +247,7 @@ def _fair_order() -> Select[Any]:
 
 def _standing(tx: Connection, run_id: str, hostings: Sequence[Row[Any]]) -> RunStatus:
     left = select(func.sum(CELL.c.planned - CELL.c.scored - CELL.c.unscored))
-    if not tx.execute(left.where(CELL.c.run_id == run_id)).scalar_one():
+    if tx.execute(left.where(CELL.c.run_id == run_id)).scalar_one() == 0:
         return RunStatus.DONE
     out_of_money = any(hosting.reason == BUDGET for hosting in hostings)
     return RunStatus.BUDGET if out_of_money else RunStatus.PARTIAL

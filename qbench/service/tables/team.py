@@ -106,7 +106,7 @@ class HostingRow(SQLModel, table=True):
     state: str = Field(index=True)
     worker_id: str = ""
     node: str = ""
-    """Machine whose workers reach it; empty: any."""
+    """Worker that reaches it; empty: any does."""
     token: str = ""
     beat_at: datetime | None = Field(default=None, sa_type=Moment)
     endpoint_id: str = Field(default="", sa_type=String(32))

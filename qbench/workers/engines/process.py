@@ -11,8 +11,9 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import aiohttp
@@ -24,6 +25,19 @@ from qbench.workers.engines import Say, leash
 TAIL_LINES = 15
 MANY_LINES = 2000
 LEASH = Path(leash.__file__)
+
+
+_gpus: ContextVar[dict[str, str]] = ContextVar("gpus", default={})  # noqa: B039 - never changed
+
+
+@contextmanager
+def visible_gpus(numbers: str) -> Iterator[None]:
+    """Let servers started by this task see only these GPUs (``0,1``); empty: all there are."""
+    token = _gpus.set({"CUDA_VISIBLE_DEVICES": numbers} if numbers else {})
+    try:
+        yield
+    finally:
+        _gpus.reset(token)
 
 
 def free_port() -> int:
@@ -157,7 +171,7 @@ class ServerProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **self.command.env},
+                env={**os.environ, **_gpus.get(), **self.command.env},
                 start_new_session=True,
             )
 

@@ -1,0 +1,79 @@
+"""Celery's steps: thin names over the host's. A worker process has one host.
+
+A failing model is a result, never an exception of a step; what a step could not do is found again
+by a sweep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from celery import Celery, Task, signals
+
+from qbench.errors import QbenchError
+from qbench.service.broker import QUEUES, SWEEP_S, step_name
+from qbench.workers.host import Host, HostThread
+from qbench.workers.hosting import engine_step
+from qbench.workers.planning import plan_step, sweep_step
+from qbench.workers.shard_work import shard_step
+
+logger = logging.getLogger(__name__)
+
+Step = Callable[[Host], Coroutine[Any, Any, None]]
+STEPS: dict[str, Step] = {"plan": plan_step, "engine": engine_step, "shard": shard_step}
+SPARE_THREADS = 2
+"""Beside those that wait for shards: for plans and engines."""
+
+
+async def sweeping(host: Host) -> None:
+    """Sweep every ``SWEEP_S``, one worker of all at a time."""
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        try:
+            if await asyncio.to_thread(host.store.my_turn, "sweep", SWEEP_S):
+                await sweep_step(host)
+        except QbenchError as error:
+            logger.warning("%s", error.what)
+
+
+def register(app: Celery, host: HostThread) -> None:
+    """Give the application its steps."""
+    for queue, step in STEPS.items():
+        app.task(name=step_name(queue), bind=True)(_calling(host, step))
+
+
+def _calling(host: HostThread, step: Step) -> Callable[[Task[Any, Any]], None]:
+    def call(_: Task[Any, Any]) -> None:
+        try:
+            host.do(step)
+        except QbenchError as error:
+            logger.warning("%s", error)
+
+    return call
+
+
+def serve(app: Celery, host: HostThread, *, threads: int, grace_s: float) -> None:
+    """Work on messages until SIGTERM or SIGINT; then drain, hand back what is held, and return."""
+    host.start()
+
+    def draining(**_: Any) -> None:
+        host.drain(grace_s)
+
+    signals.worker_shutting_down.connect(draining, weak=False)
+    try:
+        worker = app.Worker(
+            pool="threads",
+            concurrency=threads + SPARE_THREADS,
+            queues=",".join(QUEUES),
+            hostname=f"{host.host.worker.id}@%h",
+            loglevel=None,
+            without_gossip=True,
+            without_mingle=True,
+            task_events=True,
+        )
+        worker.start()
+    finally:
+        host.stop()
