@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import subprocess
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.exc import DBAPIError
+
+from qbench.workers.engines.process import free_port
 
 POSTGRES = os.environ.get(
     "QBENCH_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test"
@@ -40,6 +47,43 @@ def postgres_refusal() -> str:
     return ""
 
 
+@pytest.fixture
+def postgres(postgres_refusal: str) -> Iterator[str]:
+    """Yield the URL of an empty PostgreSQL database of the test's own."""
+    if postgres_refusal:
+        pytest.skip(postgres_refusal)
+    with _database_of_its_own() as url:
+        yield url
+
+
+@pytest.fixture
+def broker() -> Iterator[str]:
+    """Yield the URL of a Redis server of the test's own."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed")
+    port = free_port()
+    arguments = [program, "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL) as server:
+        url = f"redis://127.0.0.1:{port}/0"
+        _await_redis(url)
+        yield url
+        server.terminate()
+
+
+def _await_redis(url: str) -> None:
+    client = redis.Redis.from_url(url)
+    for _ in range(100):
+        try:
+            client.ping()
+        except redis.ConnectionError:
+            time.sleep(0.05)
+        else:
+            client.close()
+            return
+    raise RuntimeError(f"{url} does not answer")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path, postgres_refusal: str) -> Iterator[str]:
     """Yield the URL of an empty database of the test's own, of each kind."""
@@ -48,6 +92,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, postgres_refusal: str) -
         return
     if postgres_refusal:
         pytest.skip(postgres_refusal)
+    with _database_of_its_own() as made:
+        yield made
+
+
+@contextmanager
+def _database_of_its_own() -> Iterator[str]:
     name = f"qbench_test_{secrets.token_hex(6)}"
     _admin(f"CREATE DATABASE {name}")
     try:

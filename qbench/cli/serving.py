@@ -27,6 +27,7 @@ def this_worker(threads: int, engines: int) -> Worker:
         host=me.host,
         node=me.node,
         pid=me.pid,
+        began=me.began,
         devices=devices_here(me.node or me.host, engines=engines),
         threads=threads,
         version=__version__,

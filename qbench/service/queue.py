@@ -83,6 +83,8 @@ class Worker(Struct, frozen=True, kw_only=True):
     node: str
     """Machine, boot and process namespace: workers that share it reach each other's loopback."""
     pid: int
+    began: str
+    """When the process started, as its system tells it: numbers are used again."""
     devices: tuple[str, ...]
     """Slots for engines, for example ``3f2a/gpu0``; empty: it hosts none."""
     threads: int

@@ -29,14 +29,16 @@ SPARE_THREADS = 2
 
 
 async def sweeping(host: Host) -> None:
-    """Sweep every ``SWEEP_S``, one worker of all at a time."""
+    """Sweep once when the worker comes, then every ``SWEEP_S``, one worker of all at a time."""
+    due = True
     while True:
-        await asyncio.sleep(SWEEP_S)
         try:
-            if await asyncio.to_thread(host.store.my_turn, "sweep", SWEEP_S):
+            if due or await asyncio.to_thread(host.store.my_turn, "sweep", SWEEP_S):
                 await sweep_step(host)
         except QbenchError as error:
             logger.warning("%s", error.what)
+        due = False
+        await asyncio.sleep(SWEEP_S)
 
 
 def register(app: Celery, host: HostThread) -> None:

@@ -50,6 +50,8 @@ class Hosted:
     serving: Serving | None = None
     endpoint: Endpoint | None = None
     ending: asyncio.Event = field(default_factory=asyncio.Event)
+    died: str = ""
+    """Why it must be started anew; empty while it works."""
     shards: set[asyncio.Task[Any]] = field(default_factory=set)
 
 

@@ -81,7 +81,10 @@ async def _ended(host: Host, hosted: Hosted, state: HostingState, reason: str) -
     changes = {"reason": reason} if reason else {}
     with contextlib.suppress(StoreError):  # the lease expires then, and a sweep mends it
         token = hosted.hosting.token
-        await asyncio.to_thread(lambda: host.store.set_hosting(token, state, **changes))
+        if hosted.died and state is HostingState.OVER:
+            await asyncio.to_thread(host.store.requeue_hosting, hosted.hosting, hosted.died)
+        else:
+            await asyncio.to_thread(lambda: host.store.set_hosting(token, state, **changes))
         if hosted.device_token:
             await asyncio.to_thread(host.store.give_devices, hosted.device_token)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from qbench.errors import RunTaken, StoreError
 from qbench.service.domain import fingerprint, new_id
+from qbench.service.queue import Worker
 from qbench.service.store import LEASE_S, Holder, Store
 
 BEAT_S = LEASE_S / 6
@@ -31,7 +32,7 @@ def this_process() -> Holder:
     )
 
 
-def is_alive(holder: Holder) -> bool | None:
+def is_alive(holder: Holder | Worker) -> bool | None:
     """Say whether ``holder`` still runs; None when it belongs to another machine or container."""
     if not holder.node or holder.node != _node():
         return None

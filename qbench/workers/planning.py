@@ -12,6 +12,7 @@ from qbench.service.domain import Run, Shard, System, new_id
 from qbench.service.plan import plan_of
 from qbench.service.queue import Hosting, HostingState, spread
 from qbench.workers.host import Host
+from qbench.workers.leases import is_alive
 from qbench.workers.needs import NOTHING, needs_of
 from qbench.workers.sessions import settle_orphans
 from qbench.workers.steps import grouped
@@ -121,13 +122,19 @@ async def sweep_step(host: Host) -> None:
 
     One worker at a time does it, each ``SWEEP_S``.
     """
-    for hosting in await asyncio.to_thread(host.store.lost):
+    for hosting in await asyncio.to_thread(_lost, host):
         await asyncio.to_thread(_take_over, host, hosting)
     for run_id in await asyncio.to_thread(host.store.begun):
         await asyncio.to_thread(_tidy, host, run_id)
     for queue, number in (await asyncio.to_thread(host.store.ready)).items():
         if number:
             host.wake(queue, min(number, host.worker.threads))
+
+
+def _lost(host: Host) -> tuple[Hosting, ...]:
+    """Find lost workers: at once on this machine, by their silence elsewhere."""
+    views = host.store.workers()
+    return host.store.lost([v.worker.id for v in views if is_alive(v.worker) is False])
 
 
 def _take_over(host: Host, hosting: Hosting) -> None:

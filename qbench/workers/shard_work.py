@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from qbench.benchmarks.catalogue import load_suite
-from qbench.errors import QbenchError, StoreError
+from qbench.errors import EngineError, QbenchError, StoreError
 from qbench.service.domain import Endpoint, Run, System
 from qbench.service.queue import BUDGET, Hosting, LeasedShard, Needs
 from qbench.service.store import Recorded
@@ -87,10 +87,20 @@ async def _work_on(host: Host, leased: LeasedShard) -> None:
         raise
     except QbenchError as error:
         logger.warning("%s was given up. %s", system.label, error)
-        await asyncio.to_thread(host.store.end_hosting, work.hosting.id, str(error))
+        await _give_up(host, work, error)
     finally:
         release = asyncio.to_thread(_release, host, leased.token, untried)
         await asyncio.shield(release)
+
+
+async def _give_up(host: Host, work: Work, error: QbenchError) -> None:
+    """Start a hosted engine anew that does not answer; else nothing more is asked of it."""
+    hosted = host.engines.get(work.hosting.token)
+    if hosted is not None and isinstance(error, EngineError):
+        hosted.died = error.what
+        hosted.ending.set()
+    else:
+        await asyncio.to_thread(host.store.end_hosting, work.hosting.id, str(error))
 
 
 def _release(host: Host, token: str, untried: bool) -> None:

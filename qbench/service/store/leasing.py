@@ -208,9 +208,12 @@ class Leasing(Shelf):
             return LeasedShard(shard=shard_of(found), hosting=_hosting(row), token=token)
 
     def progressed(self, token: str) -> None:
-        """Note that a leased shard saved something: it is no poison."""
+        """Note that a leased shard saved something: neither it nor its engine is poison."""
+        mine = SHARD.c.token == token
+        engine = select(SHARD.c.hosting_id).where(mine).scalar_subquery()
         with self.writing() as tx:
-            tx.execute(update(SHARD).where(SHARD.c.token == token).values(tries=0))
+            tx.execute(update(SHARD).where(mine).values(tries=0))
+            tx.execute(update(HOSTING).where(HOSTING.c.id == engine).values(tries=0))
 
     def release_shard(self, token: str, *, untried: bool = False) -> bool:
         """Give a shard back; ``untried``: nothing was its fault. False when the lease was lost."""
@@ -240,29 +243,28 @@ class Leasing(Shelf):
                 ended += tx.execute(update(HOSTING).where(mine, has_host).values(values)).rowcount
             return bool(ended)
 
-    def lost(self) -> tuple[Hosting, ...]:
-        """Drop workers that stopped beating, free their leases, return the engines they lost."""
+    def lost(self, dead: Collection[str] = ()) -> tuple[Hosting, ...]:
+        """Drop workers that stopped beating, free their leases, return the engines they lost.
+
+        ``dead``: workers that were seen dead; theirs need not expire.
+        """
         with self.writing() as tx:
             now = clock(tx)
-            dead = tx.execute(select(WORKER.c.id).where(WORKER.c.beat_at < now - LEASE))
-            _drop(tx, list(dead.scalars()), now, lost=True)
+            mute_ones = select(WORKER.c.id).where(WORKER.c.beat_at < now - LEASE)
+            _drop(tx, [*dead, *tx.execute(mute_ones).scalars()], now, lost=True)
             tx.execute(delete(DEVICE).where(DEVICE.c.beat_at < now - LEASE))
             mute = HOSTING.c.state.in_(HELD) & (HOSTING.c.worker_id != "")
             query = select(HOSTING).where(mute, HOSTING.c.beat_at < now - LEASE)
             return tuple(_hosting(row) for row in tx.execute(query).mappings())
 
-    def requeue_hosting(self, hosting: Hosting) -> None:
-        """Let another worker host an engine whose worker was lost; it may be lost too often."""
-        tries = hosting.tries + 1
-        state, reason = HostingState.WAITING, ""
-        if hosting.state is HostingState.ENDING:
-            state, reason = HostingState.OVER, hosting.reason
-        elif tries >= HOSTING_TRIES:
-            state, reason = HostingState.FAILED, f"{tries} workers were lost while they hosted it"
-        values = {"state": state, "tries": tries, "reason": reason, "token": "", "worker_id": ""}
+    def requeue_hosting(self, hosting: Hosting, why: str = "its worker was lost") -> None:
+        """Let an engine that died be hosted anew, unless it died too often."""
         mine = (HOSTING.c.id == hosting.id) & (HOSTING.c.token == hosting.token)
         with self.writing() as tx:
-            tx.execute(update(HOSTING).where(mine).values(values))
+            row = tx.execute(select(HOSTING).where(mine).with_for_update()).mappings().first()
+            if row is not None:
+                values = _after_death(_hosting(row), why) | {"token": "", "worker_id": ""}
+                tx.execute(update(HOSTING).where(mine).values(values))
 
     def my_turn(self, what: str, every_s: float) -> bool:
         """Say to one of many processes that ``what`` is due: at most once in ``every_s``."""
@@ -288,6 +290,16 @@ class Leasing(Shelf):
             shards = shards.where(_ready(SHARD, now), HOSTING.c.state == HostingState.UP.value)
             found = {"plan": runs, "engine": engines, "shard": shards}
             return {name: int(view.execute(query).scalar_one()) for name, query in found.items()}
+
+
+def _after_death(hosting: Hosting, why: str) -> dict[str, Any]:
+    tries = hosting.tries + 1
+    if hosting.state is HostingState.ENDING:
+        return {"state": HostingState.OVER, "tries": tries}
+    if tries >= HOSTING_TRIES:
+        reason = f"It died {tries} times and saved nothing in between; the last: {why}"
+        return {"state": HostingState.FAILED, "tries": tries, "reason": reason}
+    return {"state": HostingState.WAITING, "tries": tries}
 
 
 def _unspoiled(table: Any) -> ColumnElement[bool]:
