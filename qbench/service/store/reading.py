@@ -69,10 +69,16 @@ class Reading(Shelf):
         system_id: str = "",
         status: str = "",
         passed: bool | None = None,
+        after: str = "",
         limit: int = 50,
     ) -> tuple[AttemptView, ...]:
-        """List current attempts, newest last, optionally of one system, status or outcome."""
+        """List current attempts, newest last, optionally of one system, status or outcome.
+
+        ``after``: those after an attempt in this order.
+        """
         query = select(ATTEMPT).where(ATTEMPT.c.run_id == run_id, ATTEMPT.c.superseded_by.is_(None))
+        if after:
+            query = query.where(ATTEMPT.c.id > after)
         if system_id:
             query = query.where(ATTEMPT.c.system_id == system_id)
         if status:

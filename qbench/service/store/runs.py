@@ -115,9 +115,20 @@ class Runs(Shelf):
             raise NotFound("There is no run yet.", hint="Start one: qbench run --suite mcp")
         raise NotFound.among("run", ref, known)
 
-    def runs(self, limit: int = 20) -> tuple[RunSummary, ...]:
-        """List the newest runs first."""
-        query = select(RUN).order_by(RUN.c.created_at.desc()).limit(limit)
+    def summary(self, run: Run) -> RunSummary:
+        """Sum a run up."""
+        with self.reading() as view:
+            return self._summary(view, run)
+
+    def runs(
+        self, limit: int = 20, *, before: str = "", status: str = ""
+    ) -> tuple[RunSummary, ...]:
+        """List the newest runs first: those before one in this order, those in a status."""
+        query = select(RUN).order_by(RUN.c.id.desc()).limit(limit)
+        if before:
+            query = query.where(RUN.c.id < before)
+        if status:
+            query = query.where(RUN.c.status == status)
         with self.reading() as view:
             found = [run_of(row) for row in view.execute(query)]
             return tuple(self._summary(view, run) for run in found)
