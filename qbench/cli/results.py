@@ -18,8 +18,9 @@ from qbench.errors import ConfigError, NotFound
 from qbench.service.comparison import comparison, find_system, frontier_of
 from qbench.service.domain import Basis
 from qbench.service.leaderboard import leaderboard_of
+from qbench.service.listing import RunFacts, run_facts
 from qbench.service.report import SCHEMA, to_json
-from qbench.service.store import AttemptView, RunSummary, Store
+from qbench.service.store import AttemptView, Store
 
 BasisName = Annotated[
     str, typer.Option("--basis", help="Of local systems: saturated (busy time) or dedicated (all).")
@@ -42,7 +43,7 @@ def runs(
 ) -> None:
     """List the runs."""
     with Store.open(database) as store:
-        found = [_run_facts(one, store.unpriced(one.run.id)) for one in store.runs(limit)]
+        found = [run_facts(one, store.unpriced(one.run.id)) for one in store.runs(limit)]
     if json:
         render.raw(to_json({"schema": SCHEMA, "runs": found}))
         return
@@ -50,35 +51,16 @@ def runs(
     render_tables.rows_of(headers, (_run_row(facts) for facts in found))
 
 
-def _run_facts(one: RunSummary, unpriced: int) -> dict[str, Any]:
-    request, counts = one.run.request, one.counts
-    known = [one.dollars[basis] for basis in ("api", "dedicated") if basis in one.dollars]
-    return {
-        "id": one.run.id,
-        "status": one.run.status.value,
-        "suite": request.suite,
-        "systems": [system.label for system in request.systems],
-        "planned": one.planned,
-        "done": counts.get("scored", 0) + counts.get("unscored", 0),
-        "passed": counts.get("passed", 0),
-        "errored": counts.get("errored", 0),
-        "dollars": {basis: str(amount) for basis, amount in one.dollars.items()},
-        "paid": str(sum(known)) if known else None,
-        "unpriced": unpriced,
-        "created_at": one.run.created_at,
-    }
-
-
-def _run_row(facts: dict[str, Any]) -> tuple[str, ...]:
+def _run_row(facts: RunFacts) -> tuple[str, ...]:
     return (
-        facts["id"],
-        facts["status"],
-        facts["suite"],
-        str(len(facts["systems"])),
-        f"{facts['done']:,}/{facts['planned']:,}",
-        f"{facts['errored']:,}",
-        _paid(facts["paid"], facts["unpriced"]),
-        f"{facts['created_at']:%b %d %H:%M}",
+        facts.id,
+        facts.status,
+        facts.suite,
+        str(len(facts.systems)),
+        f"{facts.done:,}/{facts.planned:,}",
+        f"{facts.errored:,}",
+        _paid(facts.paid, facts.unpriced),
+        f"{facts.created_at:%b %d %H:%M}",
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import typer
 
 from qbench.benchmarks.analysis.paired import detectable
-from qbench.benchmarks.catalogue import load_suite
 from qbench.cli import render, render_tables
 from qbench.cli.live import LiveProgress
 from qbench.cli.options import Database, Json, RunRef, Wish, command, dollars, ordering
@@ -23,6 +22,7 @@ from qbench.service.order import to_request
 from qbench.service.plan import Plan, make_plan
 from qbench.service.pricebook import PriceBook, read_prices
 from qbench.service.report import Leaderboard, to_json
+from qbench.service.rescoring import rescore
 from qbench.service.store import Store
 from qbench.workers.engines import load_engine
 from qbench.workers.steps import execute, tallies
@@ -199,12 +199,7 @@ def score(ref: RunRef = "last", database: Database = "", json: Json = False) -> 
     """Judge a run's stored transcripts again; calls no model."""
     with Store.open(database) as store:
         found = store.run(ref)
-        suite, samples = load_suite(found.request.suite), store.samples_of(found.id)
-        judged = (
-            (attempt_id, suite.score(samples[sample_id], transcript))
-            for attempt_id, sample_id, transcript in store.for_rescore(found.id)
-        )
-        changed = store.rescore(judged)
+        changed = rescore(store, found)
         render.talk.print(f"{changed:,} attempts of run {found.id} judged again.", style="dim")
         show(leaderboard_of(store, found.id, components=json), json=json)
 

@@ -38,6 +38,15 @@ MODELS: dict[str, Model] = {
     ),
 }
 
+ENGINES = {
+    "embedded": "our own server on this machine's CPU or GPU; small models, every format",
+    "vllm": "vLLM, found on PATH or at QBENCH_VLLM, in a process of its own",
+    "external": "any OpenAI-compatible URL that somebody else started",
+    "api": "a provider by litellm's name, for example openai/gpt-4.1-mini",
+    "scripted": "the fake that ships: plays back answers and faults",
+}
+"""What serves a model."""
+
 PROVIDERS = frozenset(
     "anthropic azure azure_ai bedrock cerebras cohere deepseek fireworks_ai gemini groq mistral "
     "moonshot nvidia_nim openai openrouter perplexity sambanova together_ai vertex_ai xai".split()

@@ -86,11 +86,11 @@ def _invalid(_: Request, error: Exception) -> Response:
     return problem(422, f"The request cannot be read: {said}.", hint=SEE, errors=found)
 
 
-SEE = "See /docs for what it takes."
+SEE = "See /openapi.json for what it takes."
 
 
 def _unreadable(_: Request, error: Exception) -> Response:
-    said, _, pointer = str(error).partition(" - at `$")
+    said, pointer = [*str(error).split(" - at `$", 1), ""][:2]
     found = ({"pointer": pointer.rstrip("`") or "/", "detail": said},)
     where = f" at {pointer.rstrip('`')}" if pointer else ""
     return problem(422, f"The body cannot be read{where}: {said}.", hint=SEE, errors=found)

@@ -1,0 +1,80 @@
+"""The REST application: routes, problems, and a document made of the values they send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+
+from qbench import __version__
+from qbench.service.access import LOCAL, Caller
+from qbench.service.api import attempts, catalogue, events, health, problems, results, runs
+from qbench.service.api.answers import KNOWN, components
+from qbench.service.desk import Desk
+from qbench.service.pricebook import PriceBook
+from qbench.service.store import Store
+
+TAGS = (
+    ("runs", "Hand in, watch, stop, take up again."),
+    ("attempts", "What was said and done, page by page."),
+    ("results", "Rankings, comparisons, frontiers: the same values as the terminal's."),
+    ("catalogue", "Models, formats, suites, engines, prices."),
+    ("health", "Whether the service answers and can work."),
+)
+Authenticate = Callable[[Request], Caller]
+
+
+def create_app(
+    store: Store,
+    desk: Desk,
+    prices: PriceBook,
+    *,
+    authenticate: Authenticate = lambda _: LOCAL,
+    broker_answers: Callable[[], bool] = lambda: True,
+    routers: Sequence[APIRouter] = (),
+) -> FastAPI:
+    """Make the application.
+
+    Args:
+        store: where everything is kept.
+        desk: where runs are handed in.
+        prices: what machines and models cost.
+        authenticate: finds who asks; raises Unauthenticated.
+        broker_answers: whether messages can be sent.
+        routers: further routes, those of the gateway and of schedules.
+
+    """
+    app = FastAPI(
+        title="qbench",
+        version=__version__,
+        summary="Which model, in which number format, gives a correct answer for the least money?",
+        openapi_tags=[{"name": name, "description": about} for name, about in TAGS],
+        redoc_url=None,
+        docs_url=None,
+    )
+    app.state.store, app.state.desk, app.state.prices = store, desk, prices
+    app.state.authenticate, app.state.broker_answers = authenticate, broker_answers
+    app.state.watches = events.Watches()
+    problems.install(app)
+    own = (runs, events, attempts, results, catalogue, health)
+    for router in (*(module.router for module in own), *routers):
+        app.include_router(router)
+    app.openapi = _described(app, app.openapi)  # type: ignore[method-assign]
+    return app
+
+
+def _described(app: FastAPI, made: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """Add the values that routes send and take to FastAPI's document."""
+
+    def openapi() -> dict[str, Any]:
+        document = app.openapi_schema or made()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        if "Problem" not in schemas:
+            schemas.update(components(KNOWN.values()))
+            for name in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(name, None)  # errors are problems here
+        app.openapi_schema = document
+        return document
+
+    return openapi
