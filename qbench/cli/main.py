@@ -41,6 +41,9 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "export": ("qbench.cli.results:export", "Write a run's attempts as JSON lines or CSV"),
     },
     "Serve": {
+        "up": ("qbench.cli.serving:up", "API, worker and beat in one terminal, to try it out"),
+        "serve": ("qbench.cli.serving:api", "The REST API and the OpenAI-compatible gateway"),
+        "beat": ("qbench.cli.serving:beat", "The messages that make schedules fire"),
         "worker": ("qbench.cli.serving:worker", "Work on queued runs: engines, attempts"),
     },
     "Know": {

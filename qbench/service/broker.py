@@ -8,6 +8,7 @@ twice finds nothing, and priority and fair share hold whatever the order of mess
 from __future__ import annotations
 
 import os
+from typing import Any
 from urllib.parse import urlsplit
 
 from celery import Celery
@@ -50,13 +51,7 @@ def celery_app(url: str = "") -> Celery:
     app.conf.update(
         accept_content=["json"],
         broker_connection_retry_on_startup=True,
-        broker_transport_options={
-            "visibility_timeout": 3600,
-            "socket_connect_timeout": 2,
-            "socket_timeout": 30,
-            "socket_keepalive": True,
-            "health_check_interval": 30,
-        },
+        broker_transport_options=_transport(url),
         beat_schedule={
             "tick": {
                 "task": step_name("tick"),
@@ -79,6 +74,18 @@ def celery_app(url: str = "") -> Celery:
         worker_send_task_events=True,
     )
     return app
+
+
+def _transport(url: str) -> dict[str, Any]:
+    if locate_broker(url) == IN_PROCESS:
+        return {"polling_interval": 0.02}
+    return {
+        "visibility_timeout": 3600,
+        "socket_connect_timeout": 2,
+        "socket_timeout": 30,
+        "socket_keepalive": True,
+        "health_check_interval": 30,
+    }
 
 
 class CeleryWaker:

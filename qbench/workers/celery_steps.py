@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery, Task, signals
+from celery.beat import EmbeddedService
+from celery.worker import state as worker_state
 
 from qbench.errors import QbenchError
 from qbench.service.broker import QUEUES, SWEEP_S, step_name
@@ -66,16 +70,37 @@ def serve(app: Celery, host: HostThread, *, threads: int, grace_s: float) -> Non
 
     signals.worker_shutting_down.connect(draining, weak=False)
     try:
-        worker = app.Worker(
-            pool="threads",
-            concurrency=threads + SPARE_THREADS,
-            queues=",".join(QUEUES),
-            hostname=f"{host.host.worker.id}@%h",
-            loglevel=None,
-            without_gossip=True,
-            without_mingle=True,
-            task_events=True,
-        )
-        worker.start()
+        app.Worker(hostname=f"{host.host.worker.id}@%h", **_settings(threads)).start()
     finally:
         host.stop()
+
+
+@contextmanager
+def serving(app: Celery, host: HostThread, *, threads: int, grace_s: float) -> Iterator[None]:
+    """Work on messages, and send the periodic ones, in threads while the body runs."""
+    host.start()
+    worker = app.WorkController(**_settings(threads))
+    thread = threading.Thread(target=worker.start, name="qbench-worker", daemon=True)
+    beat = EmbeddedService(app, thread=True, scheduler_cls="celery.beat:Scheduler")
+    thread.start()
+    beat.start()
+    try:
+        yield
+    finally:
+        host.drain(grace_s)
+        beat.stop()
+        worker_state.should_stop = 0
+        thread.join()
+        host.stop()
+
+
+def _settings(threads: int) -> dict[str, Any]:
+    return {
+        "pool": "threads",
+        "concurrency": threads + SPARE_THREADS,
+        "queues": ",".join(QUEUES),
+        "loglevel": None,
+        "without_gossip": True,
+        "without_mingle": True,
+        "task_events": True,
+    }
