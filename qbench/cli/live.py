@@ -10,6 +10,8 @@ from typing import Self
 from qbench.benchmarks.analysis.rates import wilson
 from qbench.cli import render
 from qbench.service.domain import Attempt, AttemptStatus, Endpoint, Run, System
+from qbench.service.listing import RunProgress, SystemTally
+from qbench.service.queue import Waiting
 from qbench.workers.progress import Tally
 
 PLAIN_EVERY_S = 10.0
@@ -26,6 +28,7 @@ class LiveProgress:
         self._said_at = time.monotonic()
         self._spent = Decimal(0)
         self._ended = 0
+        self._waiting: Waiting | None = None
 
     def __enter__(self) -> Self:
         if self._board:
@@ -51,6 +54,16 @@ class LiveProgress:
         self.say(f"Run {run.id}: {total:,} attempts{kept}.")
         for system_id, tally in tallies.items():
             self._draw(system_id, tally)
+
+    def watch(self, told: RunProgress) -> None:
+        """Show where a run stands that others make, and what it waits for."""
+        self._labels = {key: tally.label for key, tally in told.tallies.items()}
+        if told.waiting and told.waiting != self._waiting:
+            waiting = told.waiting
+            self.say(f"Waiting, {waiting.position} of {waiting.of}: {waiting.reason}.")
+        self._waiting = told.waiting
+        tallies = {key: _counted(tally) for key, tally in told.tallies.items()}
+        self.follow(tallies, Decimal(told.paid or 0))
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
@@ -90,6 +103,10 @@ class LiveProgress:
 
     def _money(self) -> str:
         return f"{render.dollars(self._spent)} so far" if self._spent else "no priced cost so far"
+
+
+def _counted(tally: SystemTally) -> Tally:
+    return Tally(total=tally.total, done=tally.done, passed=tally.passed, errored=tally.errored)
 
 
 def progress_text(tally: Tally) -> str:

@@ -14,13 +14,12 @@ import typer
 from qbench.benchmarks.transcript import Transcript
 from qbench.cli import render, render_tables
 from qbench.cli.options import Database, Json, RunRef, command
+from qbench.cli.source import Server, Which, open_source
 from qbench.errors import ConfigError, NotFound
-from qbench.service.comparison import comparison, find_system, frontier_of
 from qbench.service.domain import Basis
-from qbench.service.leaderboard import leaderboard_of
-from qbench.service.listing import RunFacts, run_facts
+from qbench.service.listing import AttemptDetail, RunFacts
 from qbench.service.report import SCHEMA, to_json
-from qbench.service.store import AttemptView, Store
+from qbench.service.store import AttemptView
 
 BasisName = Annotated[
     str, typer.Option("--basis", help="Of local systems: saturated (busy time) or dedicated (all).")
@@ -38,12 +37,13 @@ def basis_of(name: str) -> Basis:
 @command
 def runs(
     limit: int = typer.Option(20, "--limit", "-n", min=1, help="Newest runs to list."),
+    server: Server = "",
     database: Database = "",
     json: Json = False,
 ) -> None:
     """List the runs."""
-    with Store.open(database) as store:
-        found = [run_facts(one, store.unpriced(one.run.id)) for one in store.runs(limit)]
+    with open_source(server, database) as source:
+        found = source.runs(limit)
     if json:
         render.raw(to_json({"schema": SCHEMA, "runs": found}))
         return
@@ -80,27 +80,23 @@ def show(
     failed: bool = typer.Option(False, "--failed", help="Only attempts that did not pass."),
     errored: bool = typer.Option(False, "--errored", help="Only infrastructure failures."),
     limit: int = typer.Option(40, "--limit", "-n", min=1, help="Most attempts to list."),
+    server: Server = "",
     database: Database = "",
     json: Json = False,
 ) -> None:
     """Show a run's attempts, or one attempt's transcript."""
-    with Store.open(database) as store:
+    status = "errored" if errored else "scored" if failed else ""
+    which = Which(system=system, status=status, passed=False if failed else None, limit=limit)
+    with open_source(server, database) as source:
         try:
-            run = store.run(ref)
+            run = source.progress(ref)
         except NotFound:
-            _show_attempt(store, ref, json=json)
+            _show_attempt(source.attempt(ref), json=json)
             return
-        chosen = find_system(run.request.systems, system).id if system else ""
-        found = store.attempts(
-            run.id,
-            system_id=chosen,
-            status="errored" if errored else "scored" if failed else "",
-            passed=False if failed else None,
-            limit=limit,
-        )
-        labels = {one.id: one.format for one in run.request.systems}
+        found = source.attempts(ref, which).attempts
+    labels = {key: tally.format for key, tally in run.tallies.items()}
     if json:
-        render.raw(to_json({"schema": SCHEMA, "run": run.id, "attempts": found}))
+        render.raw(to_json({"schema": SCHEMA, "run": run.run.id, "attempts": found}))
         return
     headers = ("Attempt", "System", "Sample", "Outcome", "Calls>", "Seconds>", "Why")
     render_tables.rows_of(headers, (_attempt_row(one, labels) for one in found))
@@ -119,9 +115,8 @@ def _attempt_row(one: AttemptView, labels: dict[str, str]) -> tuple[str, ...]:
     )
 
 
-def _show_attempt(store: Store, ref: str, *, json: bool) -> None:
-    view = store.attempt(ref)
-    transcript = store.transcript(view.id)
+def _show_attempt(found: AttemptDetail, *, json: bool) -> None:
+    view, transcript = found.attempt, found.transcript
     if json:
         render.raw(to_json({"schema": SCHEMA, "attempt": view, "transcript": transcript}))
         return
@@ -145,12 +140,13 @@ def _lines(transcript: Transcript) -> Iterator[tuple[str, str]]:
 def leaderboard(
     ref: RunRef = "last",
     basis: BasisName = "saturated",
+    server: Server = "",
     database: Database = "",
     json: Json = False,
 ) -> None:
     """Rank the systems of a run."""
-    with Store.open(database) as store:
-        found = leaderboard_of(store, ref, basis_of(basis), components=json)
+    with open_source(server, database) as source:
+        found = source.leaderboard(ref, basis_of(basis), components=json)
     if json:
         render.raw(to_json(found))
     else:
@@ -162,12 +158,13 @@ def compare(
     ref: RunRef,
     first: Annotated[str, typer.Argument(help="A format, or MODEL@FORMAT.")],
     second: Annotated[str, typer.Argument(help="Another one.")],
+    server: Server = "",
     database: Database = "",
     json: Json = False,
 ) -> None:
     """Compare two systems of a run, part by part."""
-    with Store.open(database) as store:
-        found = comparison(store, ref, first, second)
+    with open_source(server, database) as source:
+        found = source.comparison(ref, first, second)
     if json:
         render.raw(to_json(found))
     else:
@@ -178,12 +175,13 @@ def compare(
 def frontier(
     ref: RunRef = "last",
     basis: BasisName = "saturated",
+    server: Server = "",
     database: Database = "",
     json: Json = False,
 ) -> None:
     """Accuracy against cost: who is undominated, and how surely."""
-    with Store.open(database) as store:
-        found = frontier_of(store, ref, basis_of(basis))
+    with open_source(server, database) as source:
+        found = source.frontier(ref, basis_of(basis))
     if json:
         render.raw(to_json(found))
     else:
@@ -194,13 +192,14 @@ def frontier(
 def export(
     ref: RunRef = "last",
     kind: str = typer.Option("jsonl", "--as", help="jsonl or csv."),
+    server: Server = "",
     database: Database = "",
 ) -> None:
     """Write a run's attempts to stdout as JSON lines or CSV; every line has the schema version."""
     if kind not in ("jsonl", "csv"):
         raise ConfigError(f"Cannot export as {kind!r}.", hint="Known: jsonl, csv.")
-    with Store.open(database) as store:
-        rows = ({"schema": SCHEMA} | row for row in store.export(store.run(ref).id))
+    with open_source(server, database) as source:
+        rows = ({"schema": SCHEMA} | row for row in source.export(ref))
         if kind == "csv":
             _csv(rows)
         else:

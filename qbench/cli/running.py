@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,8 @@ import typer
 from qbench.benchmarks.analysis.paired import detectable
 from qbench.cli import render, render_tables
 from qbench.cli.live import LiveProgress
-from qbench.cli.options import Database, Json, RunRef, Wish, command, dollars, ordering
+from qbench.cli.options import Database, Json, RunRef, Wish, command, ordering
+from qbench.cli.source import Server, open_source
 from qbench.errors import Unsupported
 from qbench.service.domain import Controls, Request, Run, RunStatus
 from qbench.service.leaderboard import leaderboard_of
@@ -22,15 +22,13 @@ from qbench.service.order import to_request
 from qbench.service.plan import Plan, make_plan
 from qbench.service.pricebook import PriceBook, read_prices
 from qbench.service.report import Leaderboard, to_json
-from qbench.service.rescoring import rescore
 from qbench.service.store import Store
 from qbench.workers.engines import load_engine
-from qbench.workers.steps import execute, tallies
+from qbench.workers.steps import execute
 from qbench.workers.tariffs import check_budget, planned_tariff
 
 INTERRUPTED = 130
 INVALID = 3
-WATCH_S = 1.0
 
 
 def _run(wish: Wish) -> None:
@@ -39,7 +37,7 @@ def _run(wish: Wish) -> None:
     check(request, wish.controls, prices)
     with Store.open(wish.database) as store:
         run = _found_or_made(wish, request, store)
-        _drive(run, store, prices, json=wish.json)
+        drive(run, store, prices, json=wish.json)
 
 
 def check(request: Request, controls: Controls, prices: PriceBook) -> None:
@@ -68,7 +66,7 @@ def _found_or_made(wish: Wish, request: Request, store: Store) -> Run:
     return plan.run
 
 
-def _drive(run: Run, store: Store, prices: PriceBook, *, json: bool) -> None:
+def drive(run: Run, store: Store, prices: PriceBook, *, json: bool) -> None:
     """Do what is missing, show the leaderboard, and exit with the code that tells."""
     status: RunStatus = run.status
     if status is RunStatus.DONE:
@@ -173,46 +171,11 @@ plan = ordering(_plan, "Show what a run would do, cost and be able to detect.")
 
 
 @command
-def resume(
-    ref: RunRef = "last",
-    budget: str = typer.Option("", help="A larger budget, in dollars; `none` removes it."),
-    concurrency: int = typer.Option(0, min=0, help="Attempts in flight [default: as before]."),
-    database: Database = "",
-    json: Json = False,
+def score(
+    ref: RunRef = "last", server: Server = "", database: Database = "", json: Json = False
 ) -> None:
-    """Run what is missing or errored of a run."""
-    prices = read_prices()
-    with Store.open(database) as store:
-        found = store.run(ref)
-        controls = Controls(
-            budget=found.controls.budget if not budget else dollars(budget.replace("none", "")),
-            concurrency=concurrency or found.controls.concurrency,
-            hardware=found.controls.hardware,
-        )
-        check(found.request, controls, prices)
-        store.set_controls(found.id, controls)
-        _drive(store.run(found.id), store, prices, json=json)
-
-
-@command
-def score(ref: RunRef = "last", database: Database = "", json: Json = False) -> None:
     """Judge a run's stored transcripts again; calls no model."""
-    with Store.open(database) as store:
-        found = store.run(ref)
-        changed = rescore(store, found)
-        render.talk.print(f"{changed:,} attempts of run {found.id} judged again.", style="dim")
-        show(leaderboard_of(store, found.id, components=json), json=json)
-
-
-@command
-def watch(ref: RunRef = "last", database: Database = "", json: Json = False) -> None:
-    """Follow a run that another process drives, until it stops."""
-    with Store.open(database) as store, LiveProgress() as progress:
-        found = store.run(ref)
-        progress.begin(found, tallies(found, store))
-        while found.status is RunStatus.RUNNING and store.holder(found.id) is not None:
-            time.sleep(WATCH_S)
-            found = store.run(found.id)
-            progress.follow(tallies(found, store), store.paid(found.id))
-    with Store.open(database) as store:
-        show(leaderboard_of(store, found.id, components=json), json=json)
+    with open_source(server, database) as source:
+        changed = source.score(ref)
+        render.talk.print(f"{changed:,} attempts of run {ref} judged again.", style="dim")
+        show(source.leaderboard(ref, "saturated", components=json), json=json)

@@ -7,11 +7,12 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from qbench.benchmarks.transcript import Transcript
 from qbench.service.desk import Desk
-from qbench.service.domain import Run
+from qbench.service.domain import Controls, Run, RunStatus, System
 from qbench.service.queue import Waiting
 from qbench.service.report import SCHEMA
-from qbench.service.store import RunSummary, Store
+from qbench.service.store import AttemptView, RunSummary, Store
 
 
 class RunFacts(Struct, frozen=True, kw_only=True):
@@ -41,6 +42,7 @@ class SystemTally(Struct, frozen=True, kw_only=True):
     """Attempts of one system so far."""
 
     label: str
+    format: str
     total: int
     done: int
     """Scored or unscored."""
@@ -55,10 +57,56 @@ class RunProgress(Struct, frozen=True, kw_only=True):
     tallies: dict[str, SystemTally]
     """By system id."""
     paid: str | None
+    controls: Controls
+    at_rest: bool
+    """Nobody works on it and it waits for nobody."""
     waiting: Waiting | None = None
     """Why it does not run yet; None when it does not wait."""
     engines: dict[str, str] = {}
     """State and reason of each engine, by the labels of its systems."""
+    schema: int = SCHEMA
+
+
+class SubmittedRun(Struct, frozen=True, kw_only=True):
+    """A run that was handed in."""
+
+    run: RunFacts
+    created: bool
+    """False: it was there already."""
+    schema: int = SCHEMA
+
+
+class RunPage(Struct, frozen=True, kw_only=True):
+    """Runs, newest first."""
+
+    runs: tuple[RunFacts, ...]
+    next: str | None
+    """Cursor of the next page; null on the last."""
+    schema: int = SCHEMA
+
+
+class Rescored(Struct, frozen=True, kw_only=True):
+    """Transcripts that were judged again."""
+
+    run: str
+    attempts: int
+    schema: int = SCHEMA
+
+
+class AttemptPage(Struct, frozen=True, kw_only=True):
+    """Current attempts of a run in the order they were made."""
+
+    run: str
+    attempts: tuple[AttemptView, ...]
+    next: str | None
+    schema: int = SCHEMA
+
+
+class AttemptDetail(Struct, frozen=True, kw_only=True):
+    """An attempt with what was said and done."""
+
+    attempt: AttemptView
+    transcript: Transcript
     schema: int = SCHEMA
 
 
@@ -97,18 +145,27 @@ def progress_of(store: Store, desk: Desk | None, run: Run) -> RunProgress:
     return RunProgress(
         run=facts,
         tallies={
-            system.id: _tally(system.label, planned.get(system.id, 0), counts.get(system.id, {}))
+            system.id: _tally(system, planned.get(system.id, 0), counts.get(system.id, {}))
             for system in run.request.systems
         },
         paid=facts.paid,
+        controls=run.controls,
+        at_rest=_rests(store, run),
         waiting=desk.waiting(run.id) if desk and run.queued_at else None,
         engines=_engines(store, run),
     )
 
 
-def _tally(label: str, planned: int, counts: dict[str, int]) -> SystemTally:
+def _rests(store: Store, run: Run) -> bool:
+    if run.queued_at is not None:
+        return False
+    return run.status is not RunStatus.RUNNING or store.holder(run.id) is None
+
+
+def _tally(system: System, planned: int, counts: dict[str, int]) -> SystemTally:
     return SystemTally(
-        label=label,
+        label=system.label,
+        format=system.format,
         total=planned,
         done=counts.get("scored", 0) + counts.get("unscored", 0),
         passed=counts.get("passed", 0),

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from qbench.service.domain import Basis, ComputePath
+
+T = TypeVar("T")
 
 SCHEMA = 1
 """Version of the JSON form; a field may be added without raising it."""
@@ -191,6 +193,11 @@ class Frontier(Struct, frozen=True, kw_only=True):
 def to_json(value: Any) -> bytes:
     """Write a report as JSON; infinity is the string ``inf``, an undefined number null."""
     return msgspec.json.encode(_writable(msgspec.to_builtins(value)))
+
+
+def from_json(data: bytes, kind: type[T]) -> T:
+    """Read what ``to_json`` wrote. Raises msgspec.ValidationError."""
+    return msgspec.convert(msgspec.json.decode(data), kind, strict=False)
 
 
 def _writable(value: Any) -> Any:

@@ -7,15 +7,14 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
-from msgspec import Struct
 
-from qbench.benchmarks.transcript import Transcript
 from qbench.service.api.answers import Cursor, Limit, answer, cursor_of, key_of, problems_of, says
 from qbench.service.api.deps import Reader, StoreDep
 from qbench.service.api.runs import link
 from qbench.service.comparison import find_system
+from qbench.service.listing import AttemptDetail, AttemptPage
 from qbench.service.report import SCHEMA, to_json
-from qbench.service.store import AttemptView, Store
+from qbench.service.store import Store
 
 router = APIRouter(prefix="/v1", tags=["attempts"])
 
@@ -23,23 +22,6 @@ Outcome = Annotated[
     Literal["scored", "unscored", "errored"] | None, Query(description="Only that ended so.")
 ]
 LINES = "application/jsonl"
-
-
-class AttemptPage(Struct, frozen=True, kw_only=True):
-    """Current attempts of a run in the order they were made."""
-
-    run: str
-    attempts: tuple[AttemptView, ...]
-    next: str | None
-    schema: int = SCHEMA
-
-
-class AttemptDetail(Struct, frozen=True, kw_only=True):
-    """An attempt with what was said and done."""
-
-    attempt: AttemptView
-    transcript: Transcript
-    schema: int = SCHEMA
 
 
 @router.get(

@@ -53,7 +53,7 @@ class Watch:
     async def _look(self) -> None:
         run = await run_in_threadpool(self._store.run, self._run.id)
         told = await run_in_threadpool(progress_of, self._store, self._desk, run)
-        data, ended = to_json(told), run.queued_at is None and run.status.value != "running"
+        data, ended = to_json(told), told.at_rest
         async with self._changed:
             if data != self.data or ended:
                 self.version, self.data, self.ended = self.version + 1, data, ended

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from msgspec import Struct
 
 from qbench.service.api.answers import (
     Cursor,
@@ -21,8 +20,15 @@ from qbench.service.api.answers import (
 from qbench.service.api.deps import DeskDep, Reader, Runner, StoreDep
 from qbench.service.desk import Submission
 from qbench.service.domain import Controls, RunStatus
-from qbench.service.listing import RunFacts, RunProgress, facts_of, progress_of, run_facts
-from qbench.service.report import SCHEMA
+from qbench.service.listing import (
+    Rescored,
+    RunPage,
+    RunProgress,
+    SubmittedRun,
+    facts_of,
+    progress_of,
+    run_facts,
+)
 from qbench.service.rescoring import rescore
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
@@ -36,32 +42,6 @@ IDEMPOTENCY = Header(
     pattern=r"^[\x21-\x7e]*$",
     description="Send the same key again when no answer came: the run is made once.",
 )
-
-
-class SubmittedRun(Struct, frozen=True, kw_only=True):
-    """A run that was handed in."""
-
-    run: RunFacts
-    created: bool
-    """False: it was there already."""
-    schema: int = SCHEMA
-
-
-class RunPage(Struct, frozen=True, kw_only=True):
-    """Runs, newest first."""
-
-    runs: tuple[RunFacts, ...]
-    next: str | None
-    """Cursor of the next page; null on the last."""
-    schema: int = SCHEMA
-
-
-class Rescored(Struct, frozen=True, kw_only=True):
-    """Transcripts that were judged again."""
-
-    run: str
-    attempts: int
-    schema: int = SCHEMA
 
 
 @router.post(

@@ -1,0 +1,74 @@
+"""The reading verbs say the same of a server as of a database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from qbench.service.store import Store
+from tests.acceptance.program import Program
+from tests.integration.api import application, serving
+
+MADE_AT = re.compile(r'"made_at":"[^"]*"')
+
+
+@pytest.fixture(scope="module")
+def server(finished: Program) -> Iterator[str]:
+    with (
+        Store.open(finished.environment["QBENCH_DATABASE"]) as store,
+        serving(application(store)) as url,
+    ):
+        yield url
+
+
+@pytest.mark.parametrize("json", [False, True])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("runs",),
+        ("show", "last", "-n", "5"),
+        ("show", "last", "--system", "fp8", "--failed"),
+        ("leaderboard",),
+        ("leaderboard", "last", "--basis", "dedicated"),
+        ("compare", "last", "bf16", "w4a16"),
+        ("frontier",),
+        ("watch",),
+    ],
+)
+def test_a_server_says_what_the_database_says(
+    finished: Program, server: str, verb: tuple[str, ...], json: bool
+) -> None:
+    arguments = (*verb, "--json") if json else verb
+    here = finished(*arguments)
+    there = finished(*arguments, "--server", server, QBENCH_DATABASE="")
+    assert there.code == here.code == 0, there.talk
+    assert MADE_AT.sub("", there.out) == MADE_AT.sub("", here.out)
+
+
+def test_export_and_one_attempt_are_the_same(finished: Program, server: str) -> None:
+    attempt = finished("show", "--json", "-n", "1").json["attempts"][0]["id"]
+    for verb in (("export",), ("show", attempt), ("show", attempt, "--json")):
+        there = finished(*verb, "--server", server, QBENCH_DATABASE="")
+        assert there.out == finished(*verb).out
+        assert there.out
+
+
+def test_errors_are_those_of_the_database(finished: Program, server: str) -> None:
+    there = finished("leaderboard", "nonesuch", "--server", server, QBENCH_DATABASE="")
+    here = finished("leaderboard", "nonesuch")
+    assert (there.code, there.talk) == (here.code, here.talk)
+
+
+def test_a_server_that_is_not_there_is_named(finished: Program) -> None:
+    ended = finished("runs", "--server", "http://127.0.0.1:9", QBENCH_DATABASE="")
+    assert ended.code == 1
+    assert "No qbench server answers at http://127.0.0.1:9" in ended.talk
+    assert "qbench up" in ended.talk
+
+
+def test_a_server_and_a_database_are_one_too_many(finished: Program, server: str) -> None:
+    ended = finished("runs", "--server", server, "--database", "x.db")
+    assert ended.code == 2
+    assert "not both" in ended.talk
