@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from qbench.service import database as db
+from qbench.service.store.accounts import Accounts
 from qbench.service.store.attempts import Attempts, Recorded
 from qbench.service.store.columns import Columns
 from qbench.service.store.reading import AttemptView, Reading
@@ -15,7 +16,7 @@ from qbench.service.store.sessions import LEASE_S, Holder, Sessions
 __all__ = ["LEASE_S", "AttemptView", "Closed", "Holder", "Recorded", "RunSummary", "Store"]
 
 
-class Store(Runs, Sessions, Attempts, Reading, Columns):
+class Store(Runs, Sessions, Attempts, Reading, Columns, Accounts):
     """One database. Safe to share between threads; every method is one transaction."""
 
     @classmethod
