@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from qbench.service import database as db
+from qbench.service.store.accounts import Accounts
 from qbench.service.store.attempts import Attempts, Recorded
 from qbench.service.store.columns import Columns
 from qbench.service.store.leasing import Leasing
@@ -18,7 +19,9 @@ from qbench.service.store.sessions import LEASE_S, Holder, Sessions
 __all__ = ["LEASE_S", "AttemptView", "Closed", "Holder", "Recorded", "RunSummary", "Sent", "Store"]
 
 
-class Store(Runs, Sessions, Attempts, Reading, Columns, Queue, Leasing, Reserves):
+class Store(
+    Runs, Sessions, Attempts, Reading, Columns, Queue, Leasing, Reserves, Accounts
+):
     """One database. Safe to share between threads; every method is one transaction."""
 
     @classmethod

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from qbench.errors import ConfigError, QbenchError, Unsupported
 from qbench.service.domain import Endpoint, System, new_id
+from qbench.service.redaction import environment_secrets
 from qbench.workers.engines import Say
 from qbench.workers.engines.external import check_url
 from qbench.workers.engines.litellm_chat import LitellmChat, LitellmSettings, load_litellm
@@ -41,8 +42,6 @@ KEYS: dict[str, tuple[str, ...]] = {
     "xai": ("XAI_API_KEY",),
 }
 """Where litellm looks for a provider's key; providers with other ways to log in are not listed."""
-
-SECRET_ENDINGS = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 
 
 class ApiOptions(Struct, frozen=True, kw_only=True):
@@ -183,16 +182,6 @@ def _gate(options: ApiOptions, concurrency: int) -> Gate:
     if options.adaptive:
         return Gate(AdaptiveLimit(AdaptiveRule.up_to(concurrency)))
     return Gate(FixedLimit(concurrency))
-
-
-def environment_secrets() -> tuple[str, ...]:
-    """Return the values of environment variables named like secrets, longest first."""
-    found = {
-        value
-        for name, value in os.environ.items()
-        if name.upper().endswith(SECRET_ENDINGS) and len(value) >= 8
-    }
-    return tuple(sorted(found, key=len, reverse=True))
 
 
 def _endpoint(system: System, missing: frozenset[str]) -> Endpoint:
