@@ -14,6 +14,7 @@
         Unauthenticated         no key, or one that is unknown, expired or revoked
         Forbidden               the key lacks a scope
         TooManyRequests         the key's rate is used up; carries when to come back
+      Busy                      everything that could do it is used by others
       BrokerDown                the message broker does not answer
       EngineError               an engine or its endpoint failed: never scored as a wrong answer
         EngineStartError        the engine did not come up; carries its command and last log lines
@@ -102,6 +103,10 @@ class TooManyRequests(AccessError):
     def __init__(self, what: str, *, hint: str = "", retry_after_s: float = 1.0) -> None:
         super().__init__(what, hint=hint)
         self.retry_after_s = retry_after_s
+
+
+class Busy(QbenchError):
+    """Everything that could do it is used by others."""
 
 
 class BrokerDown(QbenchError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
 import uvicorn
@@ -15,23 +17,49 @@ from qbench import __version__
 from qbench.cli.options import Database, command
 from qbench.errors import ConfigError
 from qbench.service.api.app import create_app
+from qbench.service.authentication import Authenticator
+from qbench.service.binding import check_binding, is_loopback
 from qbench.service.broker import IN_PROCESS, CeleryWaker, celery_app, shown_broker
 from qbench.service.desk import Desk
 from qbench.service.domain import new_id
-from qbench.service.pricebook import read_prices
+from qbench.service.gateway.routes import gateway_router
+from qbench.service.logs import configure_logs
+from qbench.service.pricebook import PriceBook, read_prices
 from qbench.service.queue import Worker
+from qbench.service.rates import Rates
+from qbench.service.redaction import redact
+from qbench.service.secretfile import load_secrets
 from qbench.service.store import Store
+from qbench.service.tracing import setup_tracing
 from qbench.workers.celery_steps import register, serve, serving, sweeping
+from qbench.workers.gateway_engines import GatewayEngines, GatewaySettings
 from qbench.workers.host import Host, HostThread
 from qbench.workers.leases import this_process
 from qbench.workers.needs import devices_here
 
-BrokerUrl = typer.Option("", "--broker", help="Redis URL [default: redis://127.0.0.1:6379/0]")
-Address = typer.Option("127.0.0.1", "--host", help="Address to listen at; public ones need keys.")
-Port = typer.Option(8000, min=1, max=65535, help="TCP port.")
-Threads = typer.Option(4, "--threads", "-c", min=1, help="Shards worked on at once.")
-Engines = typer.Option(1, min=0, help="Engines in main memory at once; GPUs come on top.")
-Grace = typer.Option(10.0, min=0, help="Seconds that work may take to end on SIGTERM.")
+BrokerUrl = Annotated[
+    str, typer.Option("--broker", help="Redis URL [default: redis://127.0.0.1:6379/0]")
+]
+Address = Annotated[
+    str, typer.Option("--host", help="Address to listen at; public ones need keys.")
+]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="TCP port.")]
+Threads = Annotated[int, typer.Option("--threads", "-c", min=1, help="Shards worked on at once.")]
+Engines = Annotated[
+    int, typer.Option(min=0, help="Engines in main memory at once; GPUs come on top.")
+]
+Grace = Annotated[float, typer.Option(min=0, help="Seconds that work may take to end on SIGTERM.")]
+Logs = Annotated[str, typer.Option("--logs", help="human or json.")]
+Serves = Annotated[
+    str, typer.Option("--gateway-engine", help="What serves the gateway's local models.")
+]
+Offers = Annotated[
+    list[str] | None,
+    typer.Option("--gateway-model", help="A local model to offer as well; may be repeated."),
+]
+Idle = Annotated[
+    float, typer.Option("--gateway-idle", min=0, help="Seconds after which an engine is stopped.")
+]
 
 
 def this_worker(threads: int, engines: int) -> Worker:
@@ -43,59 +71,116 @@ def this_worker(threads: int, engines: int) -> Worker:
         node=me.node,
         pid=me.pid,
         began=me.began,
-        devices=devices_here(me.node or me.host, engines=engines),
+        devices=_devices(engines),
         threads=threads,
         version=__version__,
         since=datetime.now(UTC),
     )
 
 
-def _worker(store: Store, app: Celery, threads: int, engines: int) -> HostThread:
-    host = Host(store, read_prices(), CeleryWaker(app), this_worker(threads, engines))
+def _devices(engines: int) -> tuple[str, ...]:
+    me = this_process()
+    return devices_here(me.node or me.host, engines=engines)
+
+
+def _begin(service: str, logs: str) -> None:
+    """Load secrets, then log: what is loaded is never shown."""
+    if logs not in ("human", "json"):
+        raise ConfigError(f"There are no logs of kind {logs!r}.", hint="Known: human, json.")
+    load_secrets()
+    configure_logs("json" if logs == "json" else "human", redact=redact)
+    setup_tracing(service)
+
+
+def _worker(store: Store, prices: PriceBook, app: Celery, threads: int, engines: int) -> HostThread:
+    host = Host(store, prices, CeleryWaker(app), this_worker(threads, engines))
     thread = HostThread(host, (sweeping,))
     register(app, thread)
     return thread
 
 
-def _application(store: Store, app: Celery) -> FastAPI:
-    waker = CeleryWaker(app)
-    return create_app(store, Desk(store, waker), read_prices(), broker_answers=waker.answers)
+class _Face:
+    """The HTTP side: REST and gateway at one address."""
 
+    def __init__(
+        self, store: Store, prices: PriceBook, app: Celery, address: str, port: int
+    ) -> None:
+        self.store = store
+        self.prices = prices
+        self.app = app
+        self.address = address
+        self.port = port
 
-def _listen(application: FastAPI, address: str, port: int, ready: Callable[[], None]) -> None:
-    """Serve HTTP until SIGTERM or SIGINT, then let requests end. Raises ConfigError."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((address, port))
-        except OSError as error:
-            raise ConfigError(
-                f"Cannot listen at {address}:{port}: {error.strerror}.",
-                hint="Choose another with --host and --port.",
-            ) from None
-        config = uvicorn.Config(
-            application,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
+    def application(self, settings: GatewaySettings, engines: int) -> FastAPI:
+        """Make the application. Raises ConfigError for a public address that is not safe."""
+        broker = str(self.app.conf.broker_url)
+        secrets = {"QBENCH_BROKER": broker, "QBENCH_DATABASE": self.store.url}
+        keys = self.store.has_keys()
+        for warning in check_binding(self.address, has_keys=keys, secrets=secrets):
+            typer.echo(warning, err=True)
+        waker = CeleryWaker(self.app)
+        rates = Rates("memory://" if broker == IN_PROCESS else broker)
+        open_to_local = is_loopback(self.address)
+        gateway = GatewayEngines(self.store, self.prices, _devices(engines), settings)
+
+        @contextlib.asynccontextmanager
+        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+            async with gateway.open():
+                yield
+
+        return create_app(
+            self.store,
+            Desk(self.store, waker),
+            self.prices,
+            authenticate=Authenticator(self.store, rates, open_to_local=open_to_local),
+            broker_answers=waker.answers,
+            routers=(gateway_router(self.store, gateway),),
+            lifespan=lifespan,
         )
-        ready()
-        uvicorn.Server(config).run(sockets=[listener])
+
+    def listen(self, application: FastAPI) -> None:
+        """Serve HTTP until SIGTERM or SIGINT, then let requests end. Raises ConfigError."""
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        with socket.socket(family) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((self.address, self.port))
+            except OSError as error:
+                raise ConfigError(
+                    f"Cannot listen at {self.address}:{self.port}: {error.strerror}.",
+                    hint="Choose another with --host and --port.",
+                ) from None
+            config = uvicorn.Config(
+                application,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=5,
+            )
+            self._greet()
+            uvicorn.Server(config).run(sockets=[listener])
+
+    def _greet(self) -> None:
+        shown = f"[{self.address}]" if ":" in self.address else self.address
+        url = f"http://{shown}:{self.port}"
+        typer.echo(f"qbench {__version__} at {url}  (Ctrl-C ends it)", err=True)
+        typer.echo(f"Try: qbench submit --server {url} --suite sums --engine scripted", err=True)
 
 
 @command
 def worker(
-    threads: int = Threads,
-    engines: int = Engines,
-    grace: float = Grace,
-    broker: str = BrokerUrl,
+    threads: Threads = 4,
+    engines: Engines = 1,
+    grace: Grace = 10.0,
+    broker: BrokerUrl = "",
     database: Database = "",
+    logs: Logs = "human",
 ) -> None:
     """Work on queued runs: start engines, make attempts, until SIGTERM."""
+    _begin("qbench-worker", logs)
     app = celery_app(broker)
     with Store.open(database) as store:
-        thread = _worker(store, app, threads, engines)
+        thread = _worker(store, read_prices(), app, threads, engines)
         me = thread.host.worker.id
         typer.echo(f"Worker {me}: {threads} shards at once, {shown_broker(app)}", err=True)
         serve(app, thread, threads=threads, grace_s=grace)
@@ -103,17 +188,28 @@ def worker(
 
 @command
 def api(
-    host: str = Address, port: int = Port, broker: str = BrokerUrl, database: Database = ""
+    host: Address = "127.0.0.1",
+    port: Port = 8000,
+    engines: Engines = 1,
+    gateway_engine: Serves = "embedded",
+    gateway_model: Offers = None,
+    gateway_idle: Idle = 300.0,
+    broker: BrokerUrl = "",
+    database: Database = "",
+    logs: Logs = "human",
 ) -> None:
     """Serve the REST API and the gateway."""
-    app = celery_app(broker)
+    _begin("qbench-api", logs)
+    settings = _settings(gateway_engine, gateway_model, gateway_idle)
     with Store.open(database) as store:
-        _listen(_application(store, app), host, port, lambda: _greet(host, port))
+        face = _Face(store, read_prices(), celery_app(broker), host, port)
+        face.listen(face.application(settings, engines))
 
 
 @command
-def beat(broker: str = BrokerUrl) -> None:
+def beat(broker: BrokerUrl = "", logs: Logs = "human") -> None:
     """Send the messages that make schedules fire; one or several, each firing is once."""
+    _begin("qbench-beat", logs)
     app = celery_app(broker)
     typer.echo(f"Beat: {shown_broker(app)}", err=True)
     app.Beat(scheduler="celery.beat:Scheduler", loglevel="WARNING").run()
@@ -121,22 +217,33 @@ def beat(broker: str = BrokerUrl) -> None:
 
 @command
 def up(
-    host: str = Address,
-    port: int = Port,
-    threads: int = Threads,
-    engines: int = Engines,
-    grace: float = Grace,
+    host: Address = "127.0.0.1",
+    port: Port = 8000,
+    threads: Threads = 4,
+    engines: Engines = 1,
+    grace: Grace = 10.0,
+    gateway_engine: Serves = "embedded",
+    gateway_model: Offers = None,
+    gateway_idle: Idle = 300.0,
     database: Database = "",
+    logs: Logs = "human",
 ) -> None:
     """Start API, worker and beat in this terminal, with a broker in the process: to try it out."""
-    app = celery_app(IN_PROCESS)
+    _begin("qbench", logs)
+    app, prices = celery_app(IN_PROCESS), read_prices()
+    settings = _settings(gateway_engine, gateway_model, gateway_idle)
     with Store.open(database) as store:
-        thread = _worker(store, app, threads, engines)
+        face = _Face(store, prices, app, host, port)
+        application = face.application(settings, engines)
+        thread = _worker(store, prices, app, threads, engines)
         with serving(app, thread, threads=threads, grace_s=grace):
-            _listen(_application(store, app), host, port, lambda: _greet(host, port))
+            face.listen(application)
 
 
-def _greet(host: str, port: int) -> None:
-    shown = f"[{host}]" if ":" in host else host
-    typer.echo(f"qbench {__version__} at http://{shown}:{port}  (Ctrl-C ends it)", err=True)
-    typer.echo(f"Try: qbench submit --server http://{shown}:{port} --suite sums", err=True)
+def _settings(engine: str, models: list[str] | None, idle_s: float) -> GatewaySettings:
+    if engine not in ("embedded", "vllm"):
+        raise ConfigError(
+            f"The gateway cannot serve local models with {engine!r}.",
+            hint="Known: embedded, vllm.",
+        )
+    return GatewaySettings(engine=engine, models=tuple(models or ()), idle_s=idle_s)

@@ -70,6 +70,7 @@ def celery_app(url: str = "") -> Celery:
         timezone="UTC",
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_prefetch_multiplier=1,
         worker_send_task_events=True,
     )

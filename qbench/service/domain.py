@@ -294,6 +294,8 @@ class LedgerLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the cost arose (the price in force then applies)."""
     endpoint_id: str = ""
     """The engine session that served nothing; empty when an attempt caused the cost."""
+    call_id: str = ""
+    """The gateway call that caused the cost; empty for a run's."""
 
 
 class AttemptWork(Struct, frozen=True, kw_only=True):

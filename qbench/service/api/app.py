@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 
 from qbench import __version__
 from qbench.service.access import LOCAL, Caller
-from qbench.service.api import attempts, catalogue, events, health, problems, results, runs
+from qbench.service.api import attempts, catalogue, events, health, keys, problems, results, runs
 from qbench.service.api.answers import KNOWN, components
 from qbench.service.desk import Desk
 from qbench.service.pricebook import PriceBook
@@ -20,9 +21,12 @@ TAGS = (
     ("attempts", "What was said and done, page by page."),
     ("results", "Rankings, comparisons, frontiers: the same values as the terminal's."),
     ("catalogue", "Models, formats, suites, engines, prices."),
+    ("access", "Keys and what was done with them."),
+    ("gateway", "OpenAI-compatible: local `model@format` and API models, metered."),
     ("health", "Whether the service answers and can work."),
 )
 Authenticate = Callable[[Request], Caller]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_app(
@@ -33,6 +37,7 @@ def create_app(
     authenticate: Authenticate = lambda _: LOCAL,
     broker_answers: Callable[[], bool] = lambda: True,
     routers: Sequence[APIRouter] = (),
+    lifespan: Lifespan | None = None,
 ) -> FastAPI:
     """Make the application.
 
@@ -42,7 +47,8 @@ def create_app(
         prices: what machines and models cost.
         authenticate: finds who asks; raises Unauthenticated.
         broker_answers: whether messages can be sent.
-        routers: further routes, those of the gateway and of schedules.
+        routers: further routes, those of the gateway.
+        lifespan: what is open while the application serves.
 
     """
     app = FastAPI(
@@ -52,12 +58,13 @@ def create_app(
         openapi_tags=[{"name": name, "description": about} for name, about in TAGS],
         redoc_url=None,
         docs_url=None,
+        lifespan=lifespan,
     )
     app.state.store, app.state.desk, app.state.prices = store, desk, prices
     app.state.authenticate, app.state.broker_answers = authenticate, broker_answers
     app.state.watches = events.Watches()
     problems.install(app)
-    own = (runs, events, attempts, results, catalogue, health)
+    own = (runs, events, attempts, results, catalogue, keys, health)
     for router in (*(module.router for module in own), *routers):
         app.include_router(router)
     app.openapi = _described(app, app.openapi)  # type: ignore[method-assign]

@@ -8,6 +8,7 @@ from typing import Self
 from qbench.service import database as db
 from qbench.service.store.accounts import Accounts
 from qbench.service.store.attempts import Attempts, Recorded
+from qbench.service.store.calls import Calls
 from qbench.service.store.columns import Columns
 from qbench.service.store.leasing import Leasing
 from qbench.service.store.queue import Queue, Sent
@@ -19,9 +20,7 @@ from qbench.service.store.sessions import LEASE_S, Holder, Sessions
 __all__ = ["LEASE_S", "AttemptView", "Closed", "Holder", "Recorded", "RunSummary", "Sent", "Store"]
 
 
-class Store(
-    Runs, Sessions, Attempts, Reading, Columns, Queue, Leasing, Reserves, Accounts
-):
+class Store(Runs, Sessions, Attempts, Reading, Columns, Queue, Leasing, Reserves, Accounts, Calls):
     """One database. Safe to share between threads; every method is one transaction."""
 
     @classmethod

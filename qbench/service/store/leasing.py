@@ -131,6 +131,12 @@ class Leasing(Shelf):
             taken = _take(tx, wanted, count, token, used_for)
         return (token, *taken) if taken else ()
 
+    def beat_devices(self, tokens: Collection[str]) -> None:
+        """Write a sign of life for devices that no worker holds."""
+        with self.writing() as tx:
+            mine = DEVICE.c.token.in_(tokens)
+            tx.execute(update(DEVICE).where(mine).values(beat_at=clock(tx)))
+
     def give_devices(self, token: str) -> None:
         """Give back what was taken under ``token``."""
         with self.writing() as tx:

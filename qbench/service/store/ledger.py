@@ -20,12 +20,15 @@ DIGITS = 80
 USAGE = msgspec.json.Decoder(TokenUsage | None)
 
 
-def insert_lines(tx: Connection, lines: Iterable[tuple[str, LedgerLine]]) -> None:
-    """Append lines of cost, each with the run that pays for it, and add them to its spending."""
+def insert_lines(tx: Connection, lines: Iterable[tuple[str | None, LedgerLine]]) -> None:
+    """Append lines of cost, each with the run that pays for it, and add them to its spending.
+
+    What the gateway spent belongs to no run: None.
+    """
     rows = [_values(run_id, line) for run_id, line in lines]
     if rows:
         tx.execute(insert(LEDGER), rows)
-        _add_up(tx, rows)
+        _add_up(tx, [row for row in rows if row["run_id"] is not None])
 
 
 def take_turns(tx: Connection, run_ids: Collection[str]) -> None:
@@ -38,6 +41,8 @@ def take_turns(tx: Connection, run_ids: Collection[str]) -> None:
 
 
 def _add_up(tx: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    if not rows:
+        return
     take_turns(tx, {row["run_id"] for row in rows})
     amounts: dict[tuple[str, str], list[Decimal | None]] = {}
     for row in rows:
@@ -67,6 +72,7 @@ def line_of(row: RowMapping) -> LedgerLine:
     return LedgerLine(
         attempt_id=row["attempt_id"] or "",
         endpoint_id=row["endpoint_id"] or "",
+        call_id=row["call_id"] or "",
         basis=row["basis"],
         dollars=row["dollars"],
         usage=USAGE.decode(row["usage"]),
@@ -87,11 +93,12 @@ def spent_by_basis(view: Connection, run_id: str) -> dict[str, Decimal]:
     return {row.basis: row.dollars for row in view.execute(query)}
 
 
-def _values(run_id: str, line: LedgerLine) -> dict[str, Any]:
+def _values(run_id: str | None, line: LedgerLine) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "attempt_id": line.attempt_id or None,
         "endpoint_id": line.endpoint_id or None,
+        "call_id": line.call_id or None,
         "basis": line.basis,
         "price_id": line.price_id,
         "dollars": line.dollars,

@@ -131,14 +131,14 @@ class Sessions(Shelf):
         query = select(ENDPOINT).where(ENDPOINT.c.run_id == run_id, ENDPOINT.c.healthy)
         with self.reading() as view:
             rows = view.execute(query.order_by(ENDPOINT.c.id)).all()
-        return tuple(_endpoint(row, stopped_at=row.stopped_at) for row in rows)
+        return tuple(endpoint_of(row, stopped_at=row.stopped_at) for row in rows)
 
     def orphaned_endpoints(self, run_id: str) -> tuple[Endpoint, ...]:
         """Return sessions that nobody ended; ``stopped_at`` is their last sign of life."""
         query = select(ENDPOINT).where(ENDPOINT.c.run_id == run_id, ENDPOINT.c.stopped_at.is_(None))
         with self.reading() as view:
             rows = view.execute(query.order_by(ENDPOINT.c.id)).all()
-        return tuple(_endpoint(row, stopped_at=row.touched_at) for row in rows)
+        return tuple(endpoint_of(row, stopped_at=row.touched_at) for row in rows)
 
 
 def _free(row: Row[Any], now: datetime, alive: Alive) -> bool:
@@ -173,7 +173,7 @@ def _holder(row: Row[Any]) -> Holder:
 def _values(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "id": endpoint.id,
-        "run_id": endpoint.run_id,
+        "run_id": endpoint.run_id or None,
         "touched_at": endpoint.started_at,
         "stopped_at": None,
         "seconds": msgspec.json.encode(endpoint.seconds),
@@ -181,7 +181,8 @@ def _values(endpoint: Endpoint) -> dict[str, Any]:
     }
 
 
-def _endpoint(row: Row[Any], *, stopped_at: datetime | None) -> Endpoint:
+def endpoint_of(row: Row[Any], *, stopped_at: datetime | None) -> Endpoint:
+    """Read a row back as the engine session it was."""
     body = msgspec.json.decode(row.body, type=Endpoint)
     seconds = msgspec.json.decode(row.seconds, type=EngineSeconds)
     return replace(body, seconds=seconds, stopped_at=stopped_at)

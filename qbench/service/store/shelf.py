@@ -29,6 +29,11 @@ class Shelf:
         self._writer = database.execution_options(write=True)
         self._lock = threading.Lock()
 
+    @property
+    def url(self) -> str:
+        """The database's URL with its password: never to be shown."""
+        return self.database.url.render_as_string(hide_password=False)
+
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Open a consistent view. Raises StoreError."""
