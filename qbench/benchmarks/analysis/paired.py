@@ -40,15 +40,15 @@ class Difference:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval, never of width zero."""
-        return _widened(self.mean, 0.95)
+        return widened(self.mean, 0.95)
 
     @property
     def narrow(self) -> tuple[float, float]:
         """The 90 % interval of the two one-sided tests."""
-        return _widened(self.mean, 0.90)
+        return widened(self.mean, 0.90)
 
 
-def _widened(mean: Mean, level: float) -> tuple[float, float]:
+def widened(mean: Mean, level: float) -> tuple[float, float]:
     """When all samples agree, allow for the differences that n samples can hide."""
     if mean.error > 0:
         low, high = mean.interval(level)
