@@ -59,6 +59,9 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "db": ("qbench.cli.machine:db", "Upgrade, check or locate the database"),
     },
+    "Serve": {
+        "keys": ("qbench.cli.keys:keys", "Make, list and revoke the keys of the service"),
+    },
 }
 LAZY = {name: entry for verbs in VERBS.values() for name, entry in verbs.items()}
 
