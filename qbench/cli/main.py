@@ -47,6 +47,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "serve": ("qbench.cli.serving:api", "The REST API and the OpenAI-compatible gateway"),
         "beat": ("qbench.cli.serving:beat", "The messages that make schedules fire"),
         "worker": ("qbench.cli.serving:worker", "Work on queued runs: engines, attempts"),
+        "keys": ("qbench.cli.keys:keys", "Make, list and revoke the keys of the service"),
     },
     "Know": {
         "models": ("qbench.cli.catalogue:models", "Models qbench knows by name"),
@@ -58,9 +59,6 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
             "What works on this machine, and how to mend the rest",
         ),
         "db": ("qbench.cli.machine:db", "Upgrade, check or locate the database"),
-    },
-    "Serve": {
-        "keys": ("qbench.cli.keys:keys", "Make, list and revoke the keys of the service"),
     },
 }
 LAZY = {name: entry for verbs in VERBS.values() for name, entry in verbs.items()}

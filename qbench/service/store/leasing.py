@@ -37,7 +37,7 @@ from qbench.service.queue import (
     Worker,
     WorkerView,
 )
-from qbench.service.store.runs import insert_new, shard_of
+from qbench.service.store.runs import inserted, shard_of
 from qbench.service.store.shelf import Shelf, clock
 from qbench.service.tables import DEVICE, HOSTING, RUN, SHARD, SWEEP, WORKER
 
@@ -276,8 +276,7 @@ class Leasing(Shelf):
         """Say to one of many processes that ``what`` is due: at most once in ``every_s``."""
         with self.writing() as tx:
             now = clock(tx)
-            made = insert_new(tx, SWEEP).values(name=what, at=now)
-            if tx.execute(made).rowcount:
+            if inserted(tx, SWEEP, {"name": what, "at": now}):
                 return True
             due = (SWEEP.c.name == what) & (SWEEP.c.at <= now - timedelta(seconds=every_s))
             return bool(tx.execute(update(SWEEP).where(due).values(at=now)).rowcount)
@@ -358,7 +357,7 @@ def _take(
     taken: list[str] = []
     for device in wanted:
         values = {"id": device, "token": token, "beat_at": now, "used_for": used_for}
-        if len(taken) < count and tx.execute(insert_new(tx, DEVICE).values(values)).rowcount:
+        if len(taken) < count and inserted(tx, DEVICE, values):
             taken.append(device)
     if len(taken) < count:
         tx.execute(delete(DEVICE).where(DEVICE.c.token == token))

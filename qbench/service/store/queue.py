@@ -15,7 +15,7 @@ from qbench.errors import Conflict, RunTaken
 from qbench.service.domain import Controls, Run, RunStatus
 from qbench.service.plan import Plan
 from qbench.service.queue import BUDGET, HELD, OPEN, Hosting, HostingState
-from qbench.service.store.runs import insert_new, lay_out, run_of, run_values
+from qbench.service.store.runs import inserted, lay_out, run_of, run_values
 from qbench.service.store.shelf import Shelf, clock
 from qbench.service.tables import CELL, HOSTING, IDEMPOTENCY, LEASE, RUN, SHARD
 
@@ -63,7 +63,7 @@ class Queue(Shelf):
             tx.execute(insert(RUN), [run_values(replace(queued, queued_at=now))])
             if sent is not None:
                 values = msgspec.structs.asdict(sent) | {"run_id": run.id, "at": now}
-                if not tx.execute(insert_new(tx, IDEMPOTENCY).values(values)).rowcount:
+                if not inserted(tx, IDEMPOTENCY, values):
                     tx.execute(delete(RUN).where(RUN.c.id == run.id))  # a twin was quicker
                     return _known(_sent_before(tx, sent)), False
         return replace(queued, queued_at=now), True

@@ -19,6 +19,7 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
+    literal,
     select,
     update,
 )
@@ -284,6 +285,15 @@ def insert_new(tx: Connection, table: Table) -> Any:
     """Build an INSERT that leaves existing keys alone."""
     make = pg_insert if tx.dialect.name == "postgresql" else sqlite_insert
     return make(table).on_conflict_do_nothing()
+
+
+def inserted(tx: Connection, table: Table, values: dict[str, Any]) -> bool:
+    """Insert a row unless its key is there; say whether it was not.
+
+    Asked by RETURNING: PostgreSQL's driver does not count the rows of an INSERT.
+    """
+    made = insert_new(tx, table).values(values).returning(literal(1))
+    return tx.execute(made).first() is not None
 
 
 def _insert_samples(tx: Connection, samples: Sequence[Sample]) -> None:
