@@ -13,6 +13,7 @@ HERE = Path(__file__).parent
 PARTS = (
     ("a run, the store, a run's columns", ("bench_store.py", "--rows", "200000")),
     ("the client of every HTTP engine", ("bench_client.py",)),
+    ("the service on PostgreSQL and Redis", ("bench_service.py",)),
     ("statistics over a million attempts", ("bench_leaderboard.py",)),
 )
 

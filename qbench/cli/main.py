@@ -40,6 +40,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "leaderboard": ("qbench.cli.results:leaderboard", "Rank the systems of a run"),
         "compare": ("qbench.cli.results:compare", "Compare two systems of a run, part by part"),
         "frontier": ("qbench.cli.results:frontier", "Accuracy against cost: who is undominated"),
+        "workers": ("qbench.cli.results:workers", "Who works, what waits, what is used"),
         "export": ("qbench.cli.results:export", "Write a run's attempts as JSON lines or CSV"),
     },
     "Serve": {

@@ -23,6 +23,7 @@ from qbench.service.listing import (
     RunPage,
     RunProgress,
     SubmittedRun,
+    Workers,
 )
 from qbench.service.report import Comparison, Frontier, Leaderboard, from_json
 
@@ -176,6 +177,10 @@ class RemoteSource:
     def score(self, ref: str) -> int:
         """Judge a run's transcripts again."""
         return self._post(Rescored, f"/v1/runs/{_one(ref)}/score").attempts
+
+    def workers(self) -> Workers:
+        """Tell who works, what waits, and what is used."""
+        return self._get(Workers, "/v1/workers")
 
 
 def _one(ref: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import platform
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
@@ -18,6 +19,7 @@ from qbench.cli.source import Server, Which, open_source
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import Basis
 from qbench.service.listing import AttemptDetail, RunFacts
+from qbench.service.queue import WorkerView
 from qbench.service.report import SCHEMA, to_json
 from qbench.service.store import AttemptView
 
@@ -221,3 +223,45 @@ def _flat(value: Any) -> Any:
     if isinstance(value, (dict, Sequence)) and not isinstance(value, str):
         return to_json(value).decode()
     return value
+
+
+@command
+def workers(
+    alive_here: bool = typer.Option(
+        False, "--alive-here", help="Exit with 1 unless a worker of this machine is alive."
+    ),
+    server: Server = "",
+    database: Database = "",
+    json: Json = False,
+) -> None:
+    """Show who works, what waits, and what is used."""
+    with open_source(server, database) as source:
+        found = source.workers()
+    if json:
+        render.raw(to_json(found))
+    else:
+        headers = ("Worker", "Host", "State", "Shards>", "Devices", "Heard of>", "Version")
+        render_tables.rows_of(headers, map(_worker_row, found.workers))
+        waiting = ", ".join(f"{number:,} {WAITING[name]}" for name, number in found.waiting.items())
+        render.out.print(f"Waiting: {waiting}.", markup=False)
+        for device, use in found.devices.items():
+            render.out.print(f"{device.rpartition('/')[2]} is used for {use}.", markup=False)
+    here = platform.node()
+    if alive_here and not any(v.alive and v.worker.host == here for v in found.workers):
+        raise typer.Exit(1)
+
+
+WAITING = {"plan": "runs", "engine": "engines", "shard": "shards"}
+
+
+def _worker_row(view: WorkerView) -> tuple[str, ...]:
+    state = "draining" if view.draining else "alive" if view.alive else "silent"
+    return (
+        view.worker.id,
+        view.worker.host,
+        state,
+        f"{view.shards}/{view.worker.threads}",
+        ", ".join(device.rpartition("/")[2] for device in view.worker.devices) or "none",
+        f"{render.seconds(view.beat_s)} ago",
+        view.worker.version,
+    )

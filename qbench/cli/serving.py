@@ -93,10 +93,17 @@ def _begin(service: str, logs: str) -> None:
 
 
 def _worker(store: Store, prices: PriceBook, app: Celery, threads: int, engines: int) -> HostThread:
-    host = Host(store, prices, CeleryWaker(app), this_worker(threads, engines))
+    me = this_worker(threads, engines)
+    host = Host(store, prices, CeleryWaker(app), me, rates=_rates(app))
     thread = HostThread(host, (sweeping,))
     register(app, thread)
     return thread
+
+
+def _rates(app: Celery) -> Rates:
+    """Count where all processes count together: in the broker's Redis."""
+    broker = str(app.conf.broker_url)
+    return Rates(broker if broker.startswith("redis") else "memory://")
 
 
 class _Face:
@@ -119,9 +126,9 @@ class _Face:
         for warning in check_binding(self.address, has_keys=keys, secrets=secrets):
             typer.echo(warning, err=True)
         waker = CeleryWaker(self.app)
-        rates = Rates("memory://" if broker == IN_PROCESS else broker)
         open_to_local = is_loopback(self.address)
-        gateway = GatewayEngines(self.store, self.prices, _devices(engines), settings)
+        rates = _rates(self.app)
+        gateway = GatewayEngines(self.store, self.prices, _devices(engines), settings, rates=rates)
 
         @contextlib.asynccontextmanager
         async def lifespan(_: FastAPI) -> AsyncIterator[None]:

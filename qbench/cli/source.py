@@ -20,8 +20,10 @@ from qbench.service.listing import (
     AttemptPage,
     RunFacts,
     RunProgress,
+    Workers,
     progress_of,
     run_facts,
+    workers_of,
 )
 from qbench.service.report import Comparison, Frontier, Leaderboard
 from qbench.service.rescoring import rescore
@@ -80,6 +82,10 @@ class Source(Protocol):
         """Judge a run's transcripts again; return how many."""
         ...
 
+    def workers(self) -> Workers:
+        """Tell who works, what waits, and what is used."""
+        ...
+
 
 class LocalSource:
     """Reads a database."""
@@ -89,8 +95,7 @@ class LocalSource:
 
     def runs(self, limit: int) -> tuple[RunFacts, ...]:
         """List the newest runs."""
-        found = self._store.runs(limit)
-        return tuple(run_facts(one, self._store.unpriced(one.run.id)) for one in found)
+        return tuple(run_facts(one) for one in self._store.runs(limit))
 
     def progress(self, ref: str) -> RunProgress:
         """Tell how far a run is."""
@@ -133,6 +138,10 @@ class LocalSource:
     def score(self, ref: str) -> int:
         """Judge a run's transcripts again."""
         return rescore(self._store, self._store.run(ref))
+
+    def workers(self) -> Workers:
+        """Tell who works, what waits, and what is used."""
+        return workers_of(self._store)
 
 
 def place_of(server: str, database: str) -> str:

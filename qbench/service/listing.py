@@ -10,7 +10,7 @@ from msgspec import Struct
 from qbench.benchmarks.transcript import Transcript
 from qbench.service.desk import Desk
 from qbench.service.domain import Controls, Run, RunStatus, System
-from qbench.service.queue import Waiting
+from qbench.service.queue import Waiting, WorkerView
 from qbench.service.report import SCHEMA
 from qbench.service.store import AttemptView, RunSummary, Store
 
@@ -110,7 +110,23 @@ class AttemptDetail(Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
 
 
-def run_facts(one: RunSummary, unpriced: int) -> RunFacts:
+class Workers(Struct, frozen=True, kw_only=True):
+    """Who works, and what waits."""
+
+    workers: tuple[WorkerView, ...]
+    waiting: dict[str, int]
+    """Runs (``plan``), engines and shards that wait."""
+    devices: dict[str, str]
+    """In use, and what for."""
+    schema: int = SCHEMA
+
+
+def workers_of(store: Store) -> Workers:
+    """Read who works, what waits, and what is used."""
+    return Workers(workers=store.workers(), waiting=store.ready(), devices=store.devices())
+
+
+def run_facts(one: RunSummary) -> RunFacts:
     """Make the facts of a run."""
     request, counts = one.run.request, one.counts
     known = [one.dollars[basis] for basis in ("api", "dedicated") if basis in one.dollars]
@@ -125,7 +141,7 @@ def run_facts(one: RunSummary, unpriced: int) -> RunFacts:
         errored=counts.get("errored", 0),
         dollars={basis: str(amount) for basis, amount in one.dollars.items()},
         paid=str(sum(known, Decimal(0))) if known else None,
-        unpriced=unpriced,
+        unpriced=one.unpriced,
         created_at=one.run.created_at,
         priority=one.run.priority,
         account_id=one.run.account_id,
@@ -135,7 +151,7 @@ def run_facts(one: RunSummary, unpriced: int) -> RunFacts:
 
 def facts_of(store: Store, run: Run) -> RunFacts:
     """Read a run's facts."""
-    return run_facts(store.summary(run), store.unpriced(run.id))
+    return run_facts(store.summary(run))
 
 
 def progress_of(store: Store, desk: Desk | None, run: Run) -> RunProgress:

@@ -23,6 +23,7 @@ from qbench.service.domain import Controls, Endpoint, EngineSeconds, System, new
 from qbench.service.gateway.backend import Json, LocalEngine
 from qbench.service.gateway.calls import Share
 from qbench.service.pricebook import PriceBook
+from qbench.service.rates import Rates
 from qbench.service.store import Store
 from qbench.workers.engines import Serving, load_engine
 from qbench.workers.engines.process import visible_gpus
@@ -82,11 +83,14 @@ class GatewayEngines:
         prices: PriceBook,
         devices: tuple[str, ...],
         settings: GatewaySettings = GatewaySettings(),  # noqa: B008 - a frozen value
+        *,
+        rates: Rates | None = None,
     ) -> None:
         self._store = store
         self._prices = prices
         self._devices = devices
         self._settings = settings
+        self._rates = rates or Rates()
         self._running: dict[str, Running] = {}
         self._starting = asyncio.Lock()
 
@@ -118,7 +122,8 @@ class GatewayEngines:
         return price_lookup(name, self._prices, installed_litellm())
 
     async def complete(self, name: str, body: Json, *, legacy: bool) -> Json | AsyncIterator[Json]:
-        """Ask an API model. Raises EngineError."""
+        """Ask an API model when it is its provider's turn. Raises EngineError."""
+        await self._rates.provider_turn(name.partition("/")[0])
         return await complete(name, body, legacy=legacy)
 
     @asynccontextmanager

@@ -22,6 +22,7 @@ from qbench.service.desk import Waker
 from qbench.service.domain import Endpoint, System
 from qbench.service.pricebook import PriceBook
 from qbench.service.queue import Hosting, HostingState, Worker
+from qbench.service.rates import Rates
 from qbench.service.store import Recorded, Store
 from qbench.workers.engines import Serving
 from qbench.workers.kept import Kept
@@ -64,11 +65,14 @@ class Host:
         prices: PriceBook,
         waker: Waker,
         worker: Worker,
+        *,
+        rates: Rates | None = None,
         progress: Progress | None = None,
     ) -> None:
         self.store = store
         self.prices = prices
         self.worker = worker
+        self.rates = rates or Rates()
         self.progress = progress or Silent()
         self.engines: dict[str, Hosted] = {}
         """By token of the hosting."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from qbench.benchmarks.catalogue import load_suite
+from qbench.benchmarks.chat import Chat
 from qbench.errors import EngineError, QbenchError, StoreError
 from qbench.service.domain import Endpoint, Run, System
 from qbench.service.queue import BUDGET, Hosting, LeasedShard, Needs
@@ -23,6 +24,7 @@ from qbench.workers.planning import finish_if_over
 from qbench.workers.sessions import Books, engine_session
 from qbench.workers.shards import Pool, work_through
 from qbench.workers.tariffs import Tariff, keeping, tariff_of
+from qbench.workers.throttled import Throttled
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +169,7 @@ async def _pool(
         system=work.system,
         suite=load_suite(suite),
         environment=await host.environment(suite),
-        chat=served[0].chat,
+        chat=_chat(host, work, served[0]),
         endpoint_id=served[1].id,
         turn_price=tariff.turn_dollars,
         lines=tariff.attempt_lines,
@@ -182,6 +184,12 @@ async def _pool(
         ended=first.ended,
         worst=tariff.worst(work.run.request.limits),
     )
+
+
+def _chat(host: Host, work: Work, serving: Serving) -> Chat:
+    if work.system.engine == "api":
+        return Throttled(serving.chat, host.rates, work.system.model)
+    return serving.chat
 
 
 class _First:

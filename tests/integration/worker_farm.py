@@ -14,13 +14,14 @@ import sys
 import traceback
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Any
 
 from qbench.benchmarks.suites import sums
 from qbench.cli.serving import this_worker
 from qbench.service.broker import CeleryWaker, celery_app
 from qbench.service.pricebook import read_prices
 from qbench.service.store import Store
-from qbench.workers import attempts, engines, sessions, shard_work
+from qbench.workers import attempts, engines, sessions
 from qbench.workers.celery_steps import register, serve, sweeping
 from qbench.workers.engines import scripted
 from qbench.workers.host import Host, HostThread
@@ -48,13 +49,12 @@ def _skew(seconds: float) -> None:
 
     class Skewed(datetime):
         @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:
+        def now(cls, tz: tzinfo | None = None) -> Any:
             return datetime.now(tz or UTC) + timedelta(seconds=seconds)
 
-    if seconds:
-        for module in (sessions, attempts, scripted, shard_work):
-            if hasattr(module, "datetime"):
-                module.datetime = Skewed
+    modules: list[Any] = [sessions, attempts, scripted]
+    for module in modules if seconds else ():
+        module.datetime = Skewed
 
 
 def _poison() -> None:

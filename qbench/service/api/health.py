@@ -11,7 +11,7 @@ from qbench.errors import StoreError
 from qbench.service import database
 from qbench.service.api.answers import JSON, answer, refer, says
 from qbench.service.api.deps import Reader, StoreDep
-from qbench.service.queue import WorkerView
+from qbench.service.listing import Workers, workers_of
 from qbench.service.report import SCHEMA
 from qbench.service.store import Store
 
@@ -31,17 +31,6 @@ class Ready(Struct, frozen=True, kw_only=True):
     """``ready``, ``ready without workers`` or ``not ready``."""
     missing: dict[str, str]
     """What is missing, and what to do."""
-    schema: int = SCHEMA
-
-
-class Workers(Struct, frozen=True, kw_only=True):
-    """Who works, and what waits."""
-
-    workers: tuple[WorkerView, ...]
-    waiting: dict[str, int]
-    """Runs (``plan``), engines and shards that wait."""
-    devices: dict[str, str]
-    """In use, and what for."""
     schema: int = SCHEMA
 
 
@@ -92,5 +81,4 @@ def _database(store: Store) -> dict[str, str]:
 @router.get("/v1/workers", responses=says(Workers), response_class=Response, summary="Workers")
 def workers(store: StoreDep, _: Reader) -> Response:
     """List the workers, what waits for them, and what they use."""
-    found = Workers(workers=store.workers(), waiting=store.ready(), devices=store.devices())
-    return answer(found)
+    return answer(workers_of(store))

@@ -20,6 +20,7 @@ from qbench.service.api.answers import (
 from qbench.service.api.deps import DeskDep, Reader, Runner, StoreDep
 from qbench.service.desk import Submission
 from qbench.service.domain import Controls, RunStatus
+from qbench.service.keys import audited
 from qbench.service.listing import (
     Rescored,
     RunPage,
@@ -68,6 +69,8 @@ async def submit(
         idempotency_key=idempotency_key,
         traceparent=request.headers.get("traceparent", ""),
     )
+    detail = {"created": made.created, "priority": wanted.priority}
+    await run_in_threadpool(audited, store, caller, "run.submit", made.run.id, detail)
     facts = await run_in_threadpool(facts_of, store, made.run)
     where = {"Location": f"/v1/runs/{made.run.id}"}
     status = 201 if made.created else 200
@@ -85,7 +88,7 @@ def list_runs(
     """List the runs, newest first."""
     found = store.runs(limit + 1, before=key_of(cursor), status=status.value if status else "")
     page = found[:limit]
-    facts = tuple(run_facts(one, store.unpriced(one.run.id)) for one in page)
+    facts = tuple(run_facts(one) for one in page)
     more = cursor_of(page[-1].run.id) if len(found) > limit else None
     return answer(RunPage(runs=facts, next=more), headers=link("/v1/runs", more))
 
@@ -106,7 +109,9 @@ def show_run(run: str, store: StoreDep, desk: DeskDep, _: Reader) -> Response:
 )
 def cancel(run: str, store: StoreDep, desk: DeskDep, caller: Runner) -> Response:
     """Stop a run. What has ended is kept; a run at rest is left alone."""
-    return answer(progress_of(store, desk, desk.cancel(run, caller)))
+    stopped = desk.cancel(run, caller)
+    audited(store, caller, "run.cancel", stopped.id)
+    return answer(progress_of(store, desk, stopped))
 
 
 @router.post(
@@ -122,6 +127,7 @@ async def resume(
     """Queue what is missing or errored, with other controls where a body says so."""
     controls = await body_of(request, Controls) if await has_body(request) else None
     taken_up = await run_in_threadpool(desk.resume, run, caller, controls)
+    await run_in_threadpool(audited, store, caller, "run.resume", taken_up.id)
     return answer(await run_in_threadpool(progress_of, store, desk, taken_up))
 
 
@@ -135,7 +141,8 @@ async def has_body(request: Request) -> bool:
 @router.post(
     "/{run}/score", responses=says(Rescored, 404), response_class=Response, summary="Judge again"
 )
-def score(run: str, store: StoreDep, _: Runner) -> Response:
+def score(run: str, store: StoreDep, caller: Runner) -> Response:
     """Judge the stored transcripts again; calls no model."""
     found = store.run(run)
+    audited(store, caller, "run.score", found.id)
     return answer(Rescored(run=found.id, attempts=rescore(store, found)))

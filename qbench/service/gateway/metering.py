@@ -62,7 +62,8 @@ class Metered:
         try:
             yield
         except (asyncio.CancelledError, GeneratorExit):
-            status, error = CLIENT_LEFT, "the client went away"
+            if not self.seen.is_done:
+                status, error = CLIENT_LEFT, "the client went away"
             raise
         except QbenchError as failed:
             status, error = status_of(failed), failed.what

@@ -100,7 +100,8 @@ class Gateway:
                     for one, usage_alone in metered.events(event(to_json(chunk))):
                         if asks_usage or not usage_alone:
                             yield one
-                yield event(b"[DONE]")
+                for one, _ in metered.events(event(b"[DONE]")):
+                    yield one
         except QbenchError as error:
             yield last_event(error)
 

@@ -104,6 +104,8 @@ class Seen:
         self.raw_usage: Json = {}
         self.finish_reason = ""
         self.has_content = False
+        self.is_done = False
+        """The stream said that nothing more comes: a client may leave now."""
         self._rest = b""
 
     def whole(self, data: bytes) -> None:
@@ -122,6 +124,7 @@ class Seen:
 
     def _read(self, one: bytes) -> bool:
         data = b"".join(line[5:].strip() for line in one.splitlines() if line.startswith(b"data:"))
+        self.is_done = self.is_done or data == b"[DONE]"
         if not data or data == b"[DONE]":
             return False
         try:

@@ -14,6 +14,9 @@ from qbench.service.domain import LedgerLine
 from qbench.service.tables import LEDGER, RUN, SPENDING
 
 NOTHING = Decimal(0)
+PAID = ("api", "dedicated")
+"""Bases that are really paid; ``saturated`` is a part of ``dedicated``."""
+
 DIGITS = 80
 """More than any sum of lines has: the default of 28 would round."""
 

@@ -38,7 +38,7 @@ from qbench.service.domain import (
     Shard,
 )
 from qbench.service.money import MachinePrice, TokenPrice
-from qbench.service.store.ledger import spent_by_basis
+from qbench.service.store.ledger import PAID
 from qbench.service.store.shelf import Shelf
 from qbench.service.tables import (
     ATTEMPT,
@@ -47,6 +47,7 @@ from qbench.service.tables import (
     RUN,
     SAMPLE,
     SHARD,
+    SPENDING,
 )
 
 PRICES: dict[str, msgspec.json.Decoder[TokenPrice] | msgspec.json.Decoder[MachinePrice]] = {
@@ -77,6 +78,8 @@ class RunSummary(Struct, frozen=True, kw_only=True):
     """Current attempts by status, and ``passed``."""
     dollars: dict[str, Decimal]
     """By basis, superseded attempts included; a basis without a priced line is absent."""
+    unpriced: int = 0
+    """Lines to be paid whose dollars are unknown."""
 
 
 class Closed(Struct, frozen=True, kw_only=True):
@@ -119,7 +122,7 @@ class Runs(Shelf):
     def summary(self, run: Run) -> RunSummary:
         """Sum a run up."""
         with self.reading() as view:
-            return self._summary(view, run)
+            return _summaries(view, [run])[0]
 
     def runs(
         self, limit: int = 20, *, before: str = "", status: str = ""
@@ -131,18 +134,7 @@ class Runs(Shelf):
         if status:
             query = query.where(RUN.c.status == status)
         with self.reading() as view:
-            found = [run_of(row) for row in view.execute(query)]
-            return tuple(self._summary(view, run) for run in found)
-
-    def _summary(self, view: Connection, run: Run) -> RunSummary:
-        counts: dict[str, int] = {}
-        for by_status in _counts(view, run.id).values():
-            for status, number in by_status.items():
-                counts[status] = counts.get(status, 0) + number
-        planned = sum(_planned(view, run.id).values())
-        return RunSummary(
-            run=run, planned=planned, counts=counts, dollars=spent_by_basis(view, run.id)
-        )
+            return _summaries(view, [run_of(row) for row in view.execute(query)])
 
     def resumable(self, request_id: str) -> Run | None:
         """Return the newest run of this very request, whatever its status."""
@@ -270,6 +262,33 @@ class Runs(Shelf):
         if rows:
             with self.writing() as tx:
                 tx.execute(insert_new(tx, PRICE), rows)
+
+
+COUNTED = ("planned", "scored", "unscored", "errored", "passed")
+
+
+def _summaries(view: Connection, runs: Sequence[Run]) -> tuple[RunSummary, ...]:
+    """Sum many runs up with two queries."""
+    ids = [run.id for run in runs]
+    sums = [func.sum(CELL.c[name]).label(name) for name in COUNTED]
+    cells = select(CELL.c.run_id, *sums).where(CELL.c.run_id.in_(ids)).group_by(CELL.c.run_id)
+    counts = {row["run_id"]: row for row in view.execute(cells).mappings()}
+    spending: dict[str, list[Any]] = {}
+    for row in view.execute(select(SPENDING).where(SPENDING.c.run_id.in_(ids))):
+        spending.setdefault(row.run_id, []).append(row)
+    return tuple(_summed(run, counts.get(run.id), spending.get(run.id, [])) for run in runs)
+
+
+def _summed(run: Run, counts: RowMapping | None, spending: Sequence[Row[Any]]) -> RunSummary:
+    numbers = {name: int(counts[name]) for name in COUNTED} if counts else {}
+    planned = numbers.pop("planned", 0)
+    return RunSummary(
+        run=run,
+        planned=planned,
+        counts={name: n for name, n in numbers.items() if n},
+        dollars={row.basis: row.dollars for row in spending if row.priced},
+        unpriced=sum(row.unpriced for row in spending if row.basis in PAID),
+    )
 
 
 def lay_out(
