@@ -76,8 +76,7 @@ def list_keys(
     """List the keys."""
     now = datetime.now(UTC)
     with Store.open(database) as store:
-        known = store.keys()
-    found = [key for key in known if everything or not key.ended(now)]
+        found = [key for key in store.keys() if everything or not key.ended(now)]  # noqa: SIM118
     if json:
         render.raw(to_json({"schema": SCHEMA, "keys": found}))
         return
