@@ -77,8 +77,8 @@ async def _attempt(job: Job, bench: Bench) -> Recorded:
 
 
 async def _play(sample: Sample, bench: Bench) -> Transcript:
-    async with bench.environment.open(sample) as tools:
-        chat, tools = _traced(bench, tools) if tracing() else (bench.chat, tools)
+    async with bench.environment.open(sample) as opened:
+        chat, tools = _traced(bench, opened) if tracing() else (bench.chat, opened)
         return await run_attempt(sample, chat, tools, options_of(bench), price=bench.turn_price)
 
 

@@ -72,7 +72,7 @@ def attempt_span(run: Run, system: System, sample_id: str, epoch: int) -> Iterat
 
 def tell_outcome(live: Span, made: Attempt) -> None:
     """Say on an attempt's span how it ended."""
-    score, usage = made.score, made.transcript.usage
+    score = made.score
     live.set(
         {
             "qbench.attempt.id": made.id,
@@ -80,8 +80,6 @@ def tell_outcome(live: Span, made: Attempt) -> None:
             "qbench.attempt.passed": score.passed if score else None,
             "qbench.attempt.stop": made.transcript.stop,
             "qbench.attempt.turns": len(made.transcript.turns),
-            "gen_ai.usage.input_tokens": usage.prompt_tokens if usage else None,
-            "gen_ai.usage.output_tokens": usage.completion_tokens if usage else None,
         }
     )
     if made.fault is not None:

@@ -8,14 +8,24 @@ from typing import Self
 from qbench.service import database as db
 from qbench.service.store.attempts import Attempts, Recorded
 from qbench.service.store.columns import Columns
+from qbench.service.store.gauges import Gauges, Gauging
 from qbench.service.store.reading import AttemptView, Reading
 from qbench.service.store.runs import Closed, Runs, RunSummary
 from qbench.service.store.sessions import LEASE_S, Holder, Sessions
 
-__all__ = ["LEASE_S", "AttemptView", "Closed", "Holder", "Recorded", "RunSummary", "Store"]
+__all__ = [
+    "LEASE_S",
+    "AttemptView",
+    "Closed",
+    "Gauges",
+    "Holder",
+    "Recorded",
+    "RunSummary",
+    "Store",
+]
 
 
-class Store(Runs, Sessions, Attempts, Reading, Columns):
+class Store(Runs, Sessions, Attempts, Reading, Columns, Gauging):
     """One database. Safe to share between threads; every method is one transaction."""
 
     @classmethod
