@@ -7,6 +7,7 @@ from typing import Self
 
 from qbench.service import database as db
 from qbench.service.store.attempts import Attempts, Recorded
+from qbench.service.store.booked import Booked
 from qbench.service.store.columns import Columns
 from qbench.service.store.gauges import Gauges, Gauging
 from qbench.service.store.reading import AttemptView, Reading
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 
-class Store(Runs, Sessions, Attempts, Reading, Columns, Gauging):
+class Store(Runs, Sessions, Attempts, Reading, Columns, Gauging, Booked):
     """One database. Safe to share between threads; every method is one transaction."""
 
     @classmethod
