@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 
@@ -17,7 +17,7 @@ def provider(service_name: str, exporter: SpanExporter | None) -> TracerProvider
     the process's global one, so that libraries do not add spans with contents of their own.
     """
     about = Resource.create({"service.name": service_name, "service.version": __version__})
-    made = TracerProvider(resource=about.merge(Resource.create({})), shutdown_on_exit=True)
+    made = TracerProvider(resource=about.merge(OTELResourceDetector().detect()))
     processor: SpanProcessor = (
         SimpleSpanProcessor(exporter) if exporter else BatchSpanProcessor(OTLPSpanExporter())
     )

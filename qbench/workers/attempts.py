@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from qbench.benchmarks.agent import AgentOptions, AttemptFailed, Price, run_attempt
 from qbench.benchmarks.chat import Chat
-from qbench.benchmarks.suite import Environment, Sample, Suite
+from qbench.benchmarks.suite import Environment, Sample, Suite, ToolBox
 from qbench.benchmarks.transcript import Transcript
 from qbench.errors import EngineError, ToolServerError
 from qbench.service.domain import (
@@ -22,6 +22,8 @@ from qbench.service.domain import (
     new_id,
 )
 from qbench.service.store import Recorded
+from qbench.service.tracing import tracing
+from qbench.workers.traced import TracedChat, TracedTools, attempt_span, tell_outcome
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,8 @@ class Bench:
     environment: Environment
     chat: Chat
     endpoint_id: str
+    base_url: str = ""
+    """Where the endpoint answers, for traces; empty: where the system says."""
     turn_price: Price | None = None
     """Prices one model call while the attempt runs; None for local engines."""
     lines: Callable[[Attempt], list[LedgerLine]] = lambda _: []
@@ -51,6 +55,15 @@ class Job:
 
 async def attempt(job: Job, bench: Bench) -> Recorded:
     """Make one attempt and judge it. A cancelled attempt never happened."""
+    if not tracing():
+        return await _attempt(job, bench)
+    with attempt_span(bench.run, bench.system, job.sample.id, job.epoch) as live:
+        recorded = await _attempt(job, bench)
+        tell_outcome(live, recorded.attempt)
+        return recorded
+
+
+async def _attempt(job: Job, bench: Bench) -> Recorded:
     started = datetime.now(UTC)
     fault: Fault | None = None
     try:
@@ -64,10 +77,14 @@ async def attempt(job: Job, bench: Bench) -> Recorded:
 
 
 async def _play(sample: Sample, bench: Bench) -> Transcript:
-    async with bench.environment.open(sample) as tools:
-        return await run_attempt(
-            sample, bench.chat, tools, options_of(bench), price=bench.turn_price
-        )
+    async with bench.environment.open(sample) as opened:
+        chat, tools = _traced(bench, opened) if tracing() else (bench.chat, opened)
+        return await run_attempt(sample, chat, tools, options_of(bench), price=bench.turn_price)
+
+
+def _traced(bench: Bench, tools: ToolBox) -> tuple[Chat, ToolBox]:
+    chat = TracedChat(bench.chat, bench.system, bench.base_url)
+    return chat, TracedTools(tools, chat)
 
 
 def options_of(bench: Bench) -> AgentOptions:

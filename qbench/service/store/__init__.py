@@ -8,8 +8,10 @@ from typing import Self
 from qbench.service import database as db
 from qbench.service.store.accounts import Accounts
 from qbench.service.store.attempts import Attempts, Recorded
+from qbench.service.store.booked import Booked
 from qbench.service.store.calls import Calls
 from qbench.service.store.columns import Columns
+from qbench.service.store.gauges import Gauges, Gauging
 from qbench.service.store.leasing import Leasing
 from qbench.service.store.queue import Queue, Sent
 from qbench.service.store.reading import AttemptView, Reading
@@ -17,10 +19,33 @@ from qbench.service.store.reserves import Reserves
 from qbench.service.store.runs import Closed, Runs, RunSummary
 from qbench.service.store.sessions import LEASE_S, Holder, Sessions
 
-__all__ = ["LEASE_S", "AttemptView", "Closed", "Holder", "Recorded", "RunSummary", "Sent", "Store"]
+__all__ = [
+    "LEASE_S",
+    "AttemptView",
+    "Closed",
+    "Gauges",
+    "Holder",
+    "Recorded",
+    "RunSummary",
+    "Sent",
+    "Store",
+]
 
 
-class Store(Runs, Sessions, Attempts, Reading, Columns, Queue, Leasing, Reserves, Accounts, Calls):
+class Store(
+    Runs,
+    Sessions,
+    Attempts,
+    Reading,
+    Columns,
+    Queue,
+    Leasing,
+    Reserves,
+    Accounts,
+    Calls,
+    Booked,
+    Gauging,
+):
     """One database. Safe to share between threads; every method is one transaction."""
 
     @classmethod
