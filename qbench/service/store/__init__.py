@@ -10,12 +10,13 @@ from qbench.service.store.attempts import Attempts, Recorded
 from qbench.service.store.columns import Columns
 from qbench.service.store.reading import AttemptView, Reading
 from qbench.service.store.runs import Closed, Runs, RunSummary
+from qbench.service.store.schedules import Schedules
 from qbench.service.store.sessions import LEASE_S, Holder, Sessions
 
 __all__ = ["LEASE_S", "AttemptView", "Closed", "Holder", "Recorded", "RunSummary", "Store"]
 
 
-class Store(Runs, Sessions, Attempts, Reading, Columns):
+class Store(Runs, Sessions, Attempts, Reading, Columns, Schedules):
     """One database. Safe to share between threads; every method is one transaction."""
 
     @classmethod
