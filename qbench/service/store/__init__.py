@@ -12,11 +12,12 @@ from qbench.service.store.reading import AttemptView, Reading
 from qbench.service.store.runs import Closed, Runs, RunSummary
 from qbench.service.store.schedules import Schedules
 from qbench.service.store.sessions import LEASE_S, Holder, Sessions
+from qbench.service.store.usage import Usage
 
 __all__ = ["LEASE_S", "AttemptView", "Closed", "Holder", "Recorded", "RunSummary", "Store"]
 
 
-class Store(Runs, Sessions, Attempts, Reading, Columns, Schedules):
+class Store(Runs, Sessions, Attempts, Reading, Columns, Schedules, Usage):
     """One database. Safe to share between threads; every method is one transaction."""
 
     @classmethod
