@@ -22,8 +22,8 @@ from qbench.service.desk import Submission, Submitted
 from qbench.service.domain import Run, RunStatus
 from qbench.service.notices import drift_post, failure_post
 from qbench.service.pricebook import PriceBook
-from qbench.service.repricing import reprice
 from qbench.service.report import to_json
+from qbench.service.repricing import reprice
 from qbench.service.schedules import Finding, Firing, FiringState, Post, Schedule, Snapshot
 from qbench.service.store import Store
 from qbench.service.watching import confirmation_of, drift_of, missing, window_of

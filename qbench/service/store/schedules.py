@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Row, Select, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, Table, insert, or_, select, update
 
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import Run, new_id
@@ -55,7 +55,7 @@ class Schedules(Shelf):
             "body": msgspec.json.encode(schedule.what),
         }
         with self.writing() as tx:
-            written = tx.execute(insert_new(tx, SCHEDULE).values(row)).rowcount
+            written = _inserted(tx, SCHEDULE, row)
         if not written:
             raise ConfigError(
                 f"There is a schedule {schedule.name!r} already.",
@@ -116,7 +116,7 @@ class Schedules(Shelf):
                 later = _later(row, now)
                 mine = SCHEDULE.c.id == row.id
                 tx.execute(update(SCHEDULE).where(mine).values(next_at=later))
-                if tx.execute(insert_new(tx, FIRING).values(_firing_values(firing))).rowcount:
+                if _inserted(tx, FIRING, _firing_values(firing)):
                     made.append(firing)
         return tuple(made)
 
@@ -231,10 +231,7 @@ class Schedules(Shelf):
         """Keep a snapshot; False when it is there already."""
         row = {name: getattr(snapshot, name) for name in ("id", "run_id", "at", "as_of", "basis")}
         with self.writing() as tx:
-            written = tx.execute(
-                insert_new(tx, SNAPSHOT).values(row | {"body": to_json(snapshot.leaderboard)})
-            )
-            return bool(written.rowcount)
+            return _inserted(tx, SNAPSHOT, row | {"body": to_json(snapshot.leaderboard)})
 
     def snapshots(self, run_ids: Collection[str]) -> tuple[Snapshot, ...]:
         """List the snapshots of runs, oldest prices first."""
@@ -242,6 +239,15 @@ class Schedules(Shelf):
         with self.reading() as view:
             rows = view.execute(query.order_by(SNAPSHOT.c.as_of, SNAPSHOT.c.id)).all()
         return tuple(_snapshot(row) for row in rows)
+
+
+def _inserted(tx: Connection, table: Table, row: dict[str, Any]) -> bool:
+    """Insert a row unless its key is there; say whether it was new.
+
+    Asked by RETURNING: psycopg does not count the rows of this statement.
+    """
+    made = insert_new(tx, table).values(row).returning(table.c.id)
+    return tx.execute(made).first() is not None
 
 
 def _new_firing(schedule_id: str, due_at: datetime, now: datetime) -> Firing:
