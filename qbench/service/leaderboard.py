@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import numpy as np
 
@@ -33,11 +34,28 @@ def leaderboard_of(
     """
     evidence = Evidence.of(store, run_ref, basis)
     parts = store.components(evidence.run.id) if components else {}
+    paid = None if store.unpriced(evidence.run.id) else store.paid(evidence.run.id)
+    return ranked(evidence, paid, parts)
+
+
+def ranked(
+    evidence: Evidence,
+    paid: Decimal | None,
+    parts: dict[str, dict[str, tuple[float, int]]] | None = None,
+) -> Leaderboard:
+    """Make the leaderboard of what was read, whatever prices its costs are at.
+
+    Args:
+        evidence: the run with its attempts.
+        paid: dollars of the whole run; None when something was unpriced.
+        parts: sums of score components, as ``Store.components`` returns them.
+
+    """
     request = evidence.run.request
     shares = on_frontier(evidence)
-    made = [_row(evidence, system, shares, parts) for system in request.systems]
+    made = [_row(evidence, system, shares, parts or {}) for system in request.systems]
     rows = tuple(sorted(made, key=_rank))
-    unpriced = store.unpriced(evidence.run.id) or any(row.validity.unpriced for row in rows)
+    unpriced = paid is None or any(row.validity.unpriced for row in rows)
     return Leaderboard(
         run_id=evidence.run.id,
         status=evidence.run.status.value,
@@ -48,8 +66,8 @@ def leaderboard_of(
         epochs=request.epochs,
         seed=request.seed,
         margin=request.margin,
-        basis=basis,
-        paid=None if unpriced else float(store.paid(evidence.run.id)),
+        basis=evidence.basis,
+        paid=None if unpriced else float(paid or 0),
         made_at=datetime.now(UTC),
         rows=rows,
         finding=summary(rows, request.margin),

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qbench.benchmarks.chat import Message, Timing, TokenUsage, ToolCall
+from qbench.benchmarks.usage import token_usage
 from qbench.errors import ContextTooLong, EngineReplyInvalid
 from qbench.workers.engines.behaviours import Script
 from qbench.workers.engines.inflight import InFlight
@@ -31,7 +32,6 @@ from qbench.workers.engines.openai_wire import (
     arguments_on_the_wire,
     decode_body,
     message_body,
-    token_usage,
 )
 
 

@@ -17,7 +17,9 @@ from qbench.service.store.queue import Queue, Sent
 from qbench.service.store.reading import AttemptView, Reading
 from qbench.service.store.reserves import Reserves
 from qbench.service.store.runs import Closed, Runs, RunSummary
+from qbench.service.store.schedules import Schedules
 from qbench.service.store.sessions import LEASE_S, Holder, Sessions
+from qbench.service.store.usage import Usage
 
 __all__ = [
     "LEASE_S",
@@ -45,6 +47,8 @@ class Store(
     Calls,
     Booked,
     Gauging,
+    Schedules,
+    Usage,
 ):
     """One database. Safe to share between threads; every method is one transaction."""
 

@@ -48,6 +48,10 @@ class Columns(Shelf):
         A cost column holds what the current attempts cost; what superseded ones cost is in
         ``spent`` alone. An attempt with an unpriced line, or no line on a basis, is NaN there.
         """
+        return self.placed_outcomes(run_ids)[0]
+
+    def placed_outcomes(self, run_ids: str | Sequence[str]) -> tuple[Outcomes, dict[str, int]]:
+        """Return ``outcomes``, and the place of each attempt in them by its id."""
         wanted = [run_ids] if isinstance(run_ids, str) else list(run_ids)
         systems, samples, places = _Codes(), _Codes(), _Codes()
         codes: tuple[list[Any], list[Any]] = ([], [])
@@ -66,7 +70,7 @@ class Columns(Shelf):
         }
         system_names, system = systems.sorted(_joined(codes[0], np.int32))
         sample_names, sample = samples.sorted(_joined(codes[1], np.int32))
-        return Outcomes(
+        outcomes = Outcomes(
             systems=system_names,
             system=system,
             samples=sample_names,
@@ -75,6 +79,7 @@ class Columns(Shelf):
             **joined,
             cost=costs,
         )
+        return outcomes, dict(places)
 
 
 class _Codes(defaultdict[str, int]):

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from qbench.benchmarks.chat import ChatRequest, Timing, TokenUsage, Turn
+from qbench.benchmarks.usage import token_usage
 from qbench.errors import (
     ContextTooLong,
     EngineError,
@@ -43,7 +44,6 @@ from qbench.workers.engines.openai_wire import (
     Json,
     MessageBuilder,
     request_body,
-    token_usage,
 )
 from qbench.workers.engines.tries import Tries
 from qbench.workers.limiter import Gate

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from qbench.benchmarks.chat import ChatRequest, Timing, Turn
+from qbench.benchmarks.usage import token_usage
 from qbench.errors import EngineReplyInvalid, EngineTimeout, EngineUnavailable
 from qbench.workers.engines.inflight import InFlight
 from qbench.workers.engines.openai_errors import (
@@ -32,7 +33,6 @@ from qbench.workers.engines.openai_wire import (
     MessageBuilder,
     decode_body,
     request_body,
-    token_usage,
 )
 from qbench.workers.engines.tries import Ready, Tries
 from qbench.workers.limiter import FixedLimit, Gate
