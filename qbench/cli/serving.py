@@ -24,10 +24,12 @@ from qbench.service.desk import Desk
 from qbench.service.domain import new_id
 from qbench.service.gateway.routes import gateway_router
 from qbench.service.logs import configure_logs
+from qbench.service.metrics import note_dollars, serve_metrics
 from qbench.service.pricebook import PriceBook, read_prices
 from qbench.service.queue import Worker
 from qbench.service.rates import Rates
 from qbench.service.redaction import redact
+from qbench.service.scheduling import beat as recur
 from qbench.service.secretfile import load_secrets
 from qbench.service.store import Store
 from qbench.service.tracing import setup_tracing
@@ -35,7 +37,9 @@ from qbench.workers.celery_steps import register, serve, serving, sweeping
 from qbench.workers.gateway_engines import GatewayEngines, GatewaySettings
 from qbench.workers.host import Host, HostThread
 from qbench.workers.leases import this_process
+from qbench.workers.metered import MeteredProgress
 from qbench.workers.needs import devices_here
+from qbench.workers.progress import Silent
 
 BrokerUrl = Annotated[
     str, typer.Option("--broker", help="Redis URL [default: redis://127.0.0.1:6379/0]")
@@ -56,6 +60,9 @@ Serves = Annotated[
 Offers = Annotated[
     list[str] | None,
     typer.Option("--gateway-model", help="A local model to offer as well; may be repeated."),
+]
+MetricsPort = Annotated[
+    int, typer.Option(min=0, help="Serve Prometheus metrics on this loopback port; 0: not.")
 ]
 Idle = Annotated[
     float, typer.Option("--gateway-idle", min=0, help="Seconds after which an engine is stopped.")
@@ -94,9 +101,11 @@ def _begin(service: str, logs: str) -> None:
 
 def _worker(store: Store, prices: PriceBook, app: Celery, threads: int, engines: int) -> HostThread:
     me = this_worker(threads, engines)
-    host = Host(store, prices, CeleryWaker(app), me, rates=_rates(app))
+    waker, progress = CeleryWaker(app), MeteredProgress(Silent(), store.run)
+    host = Host(store, prices, waker, me, rates=_rates(app), progress=progress)
+    store.on_booked(note_dollars)
     thread = HostThread(host, (sweeping,))
-    register(app, thread)
+    register(app, thread, lambda: recur(store, Desk(store, waker), prices))
     return thread
 
 
@@ -182,9 +191,12 @@ def worker(
     broker: BrokerUrl = "",
     database: Database = "",
     logs: Logs = "human",
+    metrics_port: MetricsPort = 0,
 ) -> None:
     """Work on queued runs: start engines, make attempts, until SIGTERM."""
     _begin("qbench-worker", logs)
+    if metrics_port:
+        serve_metrics(metrics_port)
     app = celery_app(broker)
     with Store.open(database) as store:
         thread = _worker(store, read_prices(), app, threads, engines)

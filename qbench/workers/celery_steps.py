@@ -45,10 +45,18 @@ async def sweeping(host: Host) -> None:
         await asyncio.sleep(SWEEP_S)
 
 
-def register(app: Celery, host: HostThread) -> None:
-    """Give the application its steps."""
+def register(app: Celery, host: HostThread, tick: Callable[[], None]) -> None:
+    """Give the application its steps; ``tick`` looks at what recurs."""
     for queue, step in STEPS.items():
         app.task(name=step_name(queue), bind=True)(_calling(host, step))
+
+    def recurring(_: Task[Any, Any]) -> None:
+        try:
+            tick()
+        except QbenchError as error:
+            logger.warning("%s", error)
+
+    app.task(name=step_name("tick"), bind=True)(recurring)
 
 
 def _calling(host: HostThread, step: Step) -> Callable[[Task[Any, Any]], None]:

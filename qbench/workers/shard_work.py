@@ -25,6 +25,7 @@ from qbench.workers.sessions import Books, engine_session
 from qbench.workers.shards import Pool, work_through
 from qbench.workers.tariffs import Tariff, keeping, tariff_of
 from qbench.workers.throttled import Throttled
+from qbench.workers.traced import run_span
 
 logger = logging.getLogger(__name__)
 
@@ -83,8 +84,9 @@ async def _work_on(host: Host, leased: LeasedShard) -> None:
     work = Work(leased=leased, run=run, system=system)
     untried = True
     try:
-        async with _served(host, work) as (serving, endpoint):
-            untried = await _make_attempts(host, work, serving, endpoint)
+        with run_span(run):
+            async with _served(host, work) as (serving, endpoint):
+                untried = await _make_attempts(host, work, serving, endpoint)
     except StoreError:
         raise
     except QbenchError as error:
@@ -171,6 +173,7 @@ async def _pool(
         environment=await host.environment(suite),
         chat=_chat(host, work, served[0]),
         endpoint_id=served[1].id,
+        base_url=served[1].base_url,
         turn_price=tariff.turn_dollars,
         lines=tariff.attempt_lines,
     )

@@ -40,8 +40,12 @@ def work(database: str, broker: str, skew_s: float) -> None:
     with Store.open(database) as store:
         host = Host(store, read_prices({}), CeleryWaker(app), this_worker(2, 1))
         thread = HostThread(host, (sweeping,))
-        register(app, thread)
+        register(app, thread, _nothing)
         serve(app, thread, threads=2, grace_s=0.5)
+
+
+def _nothing() -> None:
+    """Nothing recurs here."""
 
 
 def _skew(seconds: float) -> None:

@@ -10,7 +10,17 @@ from fastapi import APIRouter, FastAPI, Request
 
 from qbench import __version__
 from qbench.service.access import LOCAL, Caller
-from qbench.service.api import attempts, catalogue, events, health, keys, problems, results, runs
+from qbench.service.api import (
+    attempts,
+    catalogue,
+    events,
+    health,
+    keys,
+    metrics,
+    problems,
+    results,
+    runs,
+)
 from qbench.service.api.answers import KNOWN, components
 from qbench.service.desk import Desk
 from qbench.service.pricebook import PriceBook
@@ -64,7 +74,7 @@ def create_app(
     app.state.authenticate, app.state.broker_answers = authenticate, broker_answers
     app.state.watches = events.Watches()
     problems.install(app)
-    own = (runs, events, attempts, results, catalogue, keys, health)
+    own = (runs, events, attempts, results, catalogue, keys, health, metrics)
     for router in (*(module.router for module in own), *routers):
         app.include_router(router)
     app.openapi = _described(app, app.openapi)  # type: ignore[method-assign]

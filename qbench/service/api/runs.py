@@ -31,6 +31,7 @@ from qbench.service.listing import (
     run_facts,
 )
 from qbench.service.rescoring import rescore
+from qbench.service.tracing import continued, current_traceparent, span
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
 
@@ -62,13 +63,17 @@ async def submit(
 ) -> Response:
     """Queue a run, or take up the same request's unfinished one unless ``fresh`` is true."""
     wanted = await body_of(request, Submission)
-    made = await run_in_threadpool(
-        desk.submit,
-        wanted,
-        caller,
-        idempotency_key=idempotency_key,
-        traceparent=request.headers.get("traceparent", ""),
-    )
+    with (
+        continued(request.headers.get("traceparent", "")),
+        span("qbench.submit", "server", {"qbench.suite": wanted.order.suite}),
+    ):
+        made = await run_in_threadpool(
+            desk.submit,
+            wanted,
+            caller,
+            idempotency_key=idempotency_key,
+            traceparent=current_traceparent() or request.headers.get("traceparent", "")[:100],
+        )
     detail = {"created": made.created, "priority": wanted.priority}
     await run_in_threadpool(audited, store, caller, "run.submit", made.run.id, detail)
     facts = await run_in_threadpool(facts_of, store, made.run)
