@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
+import socket
 import time
 from collections.abc import Iterator
 
@@ -105,3 +106,11 @@ def test_redis_is_asked_again_after_a_pause(url: str, name: str) -> None:
     time.sleep(0.25)
     assert refusals(rates, name, 3, 3) == 0
     assert refusals(other, name, 1, 3) == 1
+
+
+def test_a_redis_that_hangs_costs_one_request_half_a_second(name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        rates = Rates(f"redis://127.0.0.1:{silent.getsockname()[1]}/0", environ={})
+        began = time.monotonic()
+        assert refusals(rates, name, 12, 10) == 2
+        assert time.monotonic() - began < 2
