@@ -47,12 +47,17 @@ class JsonLines(logging.Formatter):
             "time": _time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line = own | current_ids() | {k: v for k, v in fields(record).items() if k not in own}
+            "message": _message(record),
+        } | current_ids()
         trouble = _trouble(self, record)
         if trouble:
-            line["exception"] = trouble
+            own["exception"] = trouble
+        try:
+            return self._encoded({**fields(record), **own})
+        except (TypeError, ValueError, OverflowError, RecursionError):  # a field JSON cannot have
+            return self._encoded({**{k: repr(v) for k, v in fields(record).items()}, **own})
+
+    def _encoded(self, line: dict[str, Any]) -> str:
         return msgspec.json.encode(redacted(line, self._redact)).decode()
 
 
@@ -65,7 +70,7 @@ class HumanLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, and a traceback where there is one."""
-        message = record.getMessage().replace("\r", "\\r").replace("\n", "\\n")
+        message = _message(record).replace("\r", "\\r").replace("\n", "\\n")
         told = "".join(f"  {name}={value}" for name, value in fields(record).items())
         line = f"{_time(record)[11:19]} {record.levelname:<8} {record.name:<24} {message}{told}"
         trouble = _trouble(self, record).replace("\n", "\n    ")
@@ -119,12 +124,23 @@ def redacted(value: Any, redact: Redact) -> Any:
 
 def _clean(value: Any, redact: Redact) -> Any:
     if isinstance(value, str):
-        return redact(value)
+        return redact(value if value.isascii() else value.encode("utf-8", "replace").decode())
     if isinstance(value, Mapping):
         return {redact(str(key)): _clean(inner, redact) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_clean(inner, redact) for inner in value]
     return value
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return the message; one whose arguments do not fit it is told as it was written.
+
+    Logging itself would print such a record past ``redact``.
+    """
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - whatever an argument's __str__ raises
+        return f"{record.msg} {record.args!r}"
 
 
 def _time(record: logging.LogRecord) -> str:

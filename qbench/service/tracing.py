@@ -20,6 +20,8 @@ except ModuleNotFoundError:  # pragma: no cover - tested in a process of its own
 else:
     INSTALLED = True
 
+from qbench.errors import ConfigError
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
@@ -157,13 +159,19 @@ def setup_tracing(service_name: str, *, exporter: SpanExporter | None = None) ->
     the process that makes the spans: a fork does not inherit the thread.
 
     Raises:
-        ModuleNotFoundError: it is asked for and OpenTelemetry's SDK is not installed.
+        ConfigError: it is asked for and OpenTelemetry is not installed.
 
     """
     global _tracer  # noqa: PLW0603 - on or off, for the whole process
     if exporter is None and not any(os.environ.get(name) for name in ENDPOINTS):
         return _nothing
-    provider = importlib.import_module(SDK).provider(service_name, exporter)
+    try:
+        provider = importlib.import_module(SDK).provider(service_name, exporter)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"Traces are asked for by {ENDPOINTS[0]}, but {error.name} is not installed.",
+            hint="pip install 'qbench[otel]', or unset the variable.",
+        ) from None
     _tracer = provider.get_tracer("qbench")
 
     def end() -> None:

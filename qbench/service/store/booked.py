@@ -26,9 +26,9 @@ class Booked(Shelf):
         It is called in the thread that committed and must neither block nor raise.
         """
 
-        def executed(tx: Connection, clause: Any, many: Any, *_: Any) -> None:
+        def executed(tx: Connection, clause: Any, many: Any, one: Any, *_: Any) -> None:
             if isinstance(clause, Insert) and clause.table is LEDGER:
-                tx.info.setdefault(_WAITING, []).extend(many)
+                tx.info.setdefault(_WAITING, []).extend(many or [one])
 
         def committed(tx: Connection) -> None:
             for row in _taken(tx):
