@@ -30,6 +30,10 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "plan": ("qbench.cli.running:plan", "Show what a run would do, cost and be able to detect"),
         "resume": ("qbench.cli.running:resume", "Run what is missing or errored of a run"),
         "score": ("qbench.cli.running:score", "Judge the stored transcripts again; calls no model"),
+        "schedule": (
+            "qbench.cli.schedules:schedule",
+            "Runs and re-pricings that recur, with drift alerts",
+        ),
     },
     "Read": {
         "runs": ("qbench.cli.results:runs", "List the runs"),
@@ -38,6 +42,11 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "leaderboard": ("qbench.cli.results:leaderboard", "Rank the systems of a run"),
         "compare": ("qbench.cli.results:compare", "Compare two systems of a run, part by part"),
         "frontier": ("qbench.cli.results:frontier", "Accuracy against cost: who is undominated"),
+        "history": (
+            "qbench.cli.schedules:history",
+            "Runs over time: pass rate, cost-of-pass, drift",
+        ),
+        "reprice": ("qbench.cli.schedules:reprice", "Rank a run at the prices of another day"),
         "export": ("qbench.cli.results:export", "Write a run's attempts as JSON lines or CSV"),
     },
     "Know": {

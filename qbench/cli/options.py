@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
+from inspect import Signature, signature
 from typing import Annotated, Any
 
 import msgspec
 import typer
+from msgspec import Struct
 
 from qbench.benchmarks.chat import Sampling
 from qbench.benchmarks.limits import Limits
@@ -23,15 +25,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead
 RunRef = Annotated[str, typer.Argument(metavar="RUN", help="Run id, its beginning, or `last`.")]
 
 
-class Wish:
+class Wish(Struct, frozen=True, kw_only=True):
     """What the options of one command line say."""
 
-    def __init__(self, order: Order, controls: Controls, database: str, **flags: bool) -> None:
-        self.order = order
-        self.controls = controls
-        self.database = database
-        self.fresh = flags.get("fresh", False)
-        self.json = flags.get("json", False)
+    order: Order
+    controls: Controls
+    database: str = ""
+    server: str = ""
+    fresh: bool = False
+    priority: int = 0
+    watch: bool = True
+    idempotency_key: str = ""
+    json: bool = False
 
 
 def command(function: Callable[..., None]) -> typer.Typer:
@@ -41,101 +46,128 @@ def command(function: Callable[..., None]) -> typer.Typer:
     return app
 
 
-def ordering(act: Callable[[Wish], None], about: str) -> typer.Typer:
-    """Make the command that reads these options and hands them to ``act``."""
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start anew even if this very run exists.")]
+
+
+def local(fresh: Fresh = False, database: Database = "", json: Json = False) -> None:
+    """Declare the options of verbs that run here."""
+
+
+def remote(
+    server: Annotated[str, typer.Option("--server", help="[default: http://127.0.0.1:8000]")] = "",
+    fresh: Fresh = False,
+    priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
+    watch: Annotated[bool, typer.Option(help="Follow it to its leaderboard.")] = True,
+    idempotency_key: Annotated[
+        str, typer.Option(help="Send the same again, and the run is made once.")
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Declare the options of verbs that hand a run in."""
+
+
+def ordering(
+    act: Callable[[Wish], None], about: str, extras: Callable[..., None] = local
+) -> typer.Typer:
+    """Make the command that reads an order and ``extras``, and hands them to ``act``."""
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    shared, more = signature(read_order, eval_str=True), signature(extras, eval_str=True)
 
-    @app.command(help=about)
-    def command(
-        suite: Annotated[
-            str, typer.Option("--suite", "-s", help="A suite, or suite/task; see `qbench suites`.")
-        ] = "mcp",
-        formats: Annotated[
-            str, typer.Option("--formats", "-f", help="Comma-separated; see `qbench formats`.")
-        ] = "",
-        model: Annotated[
-            list[str] | None,
-            typer.Option("--model", "-m", help="Hub id, folder or API name; may be repeated."),
-        ] = None,
-        engine: Annotated[
-            str, typer.Option(help="embedded, vllm, external, api or scripted [default: by model]")
-        ] = "",
-        base_url: Annotated[
-            str, typer.Option(help="Measure the OpenAI-compatible endpoint at this URL.")
-        ] = "",
-        baseline: Annotated[
-            str, typer.Option(help="FORMAT or MODEL@FORMAT [default: the model unquantized]")
-        ] = "",
-        level: Annotated[
-            str, typer.Option(help="Difficulty, like 1 or 2-4 or 1,5 [default: by model]")
-        ] = "",
-        samples: Annotated[
-            int,
-            typer.Option(
-                "--samples",
-                "--limit",
-                "-n",
-                help="Samples per system [default: by model, else 200]",
-            ),
-        ] = 0,
-        epochs: Annotated[int, typer.Option(help="Attempts at each sample.")] = 1,
-        seed: Annotated[int, typer.Option(help="Another seed draws other samples.")] = 0,
-        margin: Annotated[
-            float, typer.Option(help="Pass-rate difference that counts as equivalent.")
-        ] = 0.05,
-        budget: Annotated[
-            str, typer.Option(help="Dollars; the run stops cleanly before it passes them.")
-        ] = "",
-        concurrency: Annotated[
-            int, typer.Option("--concurrency", "-c", min=1, help="Attempts in flight.")
-        ] = 16,
-        temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
-        top_p: Annotated[float, typer.Option(help="Nucleus sampling.")] = 1.0,
-        max_tokens: Annotated[
-            int, typer.Option(help="Most tokens of one reply [default: by model, else 512]")
-        ] = 0,
-        turns: Annotated[int, typer.Option(help="Most model calls of one attempt.")] = 12,
-        time_limit: Annotated[float, typer.Option(help="Most seconds of one attempt.")] = 300.0,
-        tool_protocol: Annotated[
-            str, typer.Option(help="native, or text for models without tool calls.")
-        ] = "native",
-        examples: Annotated[
-            bool, typer.Option(help="Show worked examples where a sample has some.")
-        ] = True,
-        option: Annotated[
-            list[str] | None,
-            typer.Option("--option", "-o", help="Engine option key=value; may be repeated."),
-        ] = None,
-        hardware: Annotated[
-            str, typer.Option(help="Machine to price by; see `qbench prices` [default: detected]")
-        ] = "",
-        fresh: Annotated[
-            bool, typer.Option("--fresh", help="Start anew even if this very run exists.")
-        ] = False,
-        database: Database = "",
-        json: Json = False,
-    ) -> None:
-        order = Order(
-            suite=suite,
-            formats=words(formats),
-            models=tuple(model or ()),
-            engine=engine,
-            base_url=base_url,
-            baseline=baseline,
-            levels=levels(level),
-            samples=samples,
-            epochs=epochs,
-            seed=seed,
-            margin=margin,
-            strategy=strategy(tool_protocol, examples=examples),
-            sampling=Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
-            limits=Limits(turns=turns, seconds=time_limit),
-            options=pairs(option or ()),
-        )
-        controls = Controls(budget=dollars(budget), concurrency=concurrency, hardware=hardware)
-        act(Wish(order, controls, database, fresh=fresh, json=json))
+    def command(**given: Any) -> None:
+        mine = {name: given.pop(name) for name in more.parameters}
+        order, controls = read_order(**given)
+        act(Wish(order=order, controls=controls, **mine))
 
+    parameters = [*shared.parameters.values(), *more.parameters.values()]
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # read by typer
+    app.command(help=about)(command)
     return app
+
+
+def read_order(
+    suite: Annotated[
+        str, typer.Option("--suite", "-s", help="A suite, or suite/task; see `qbench suites`.")
+    ] = "mcp",
+    formats: Annotated[
+        str, typer.Option("--formats", "-f", help="Comma-separated; see `qbench formats`.")
+    ] = "",
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", "-m", help="Hub id, folder or API name; may be repeated."),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="embedded, vllm, external, api or scripted [default: by model]")
+    ] = "",
+    base_url: Annotated[
+        str, typer.Option(help="Measure the OpenAI-compatible endpoint at this URL.")
+    ] = "",
+    baseline: Annotated[
+        str, typer.Option(help="FORMAT or MODEL@FORMAT [default: the model unquantized]")
+    ] = "",
+    level: Annotated[
+        str, typer.Option(help="Difficulty, like 1 or 2-4 or 1,5 [default: by model]")
+    ] = "",
+    samples: Annotated[
+        int,
+        typer.Option(
+            "--samples",
+            "--limit",
+            "-n",
+            help="Samples per system [default: by model, else 200]",
+        ),
+    ] = 0,
+    epochs: Annotated[int, typer.Option(help="Attempts at each sample.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another seed draws other samples.")] = 0,
+    margin: Annotated[
+        float, typer.Option(help="Pass-rate difference that counts as equivalent.")
+    ] = 0.05,
+    budget: Annotated[
+        str, typer.Option(help="Dollars; the run stops cleanly before it passes them.")
+    ] = "",
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", "-c", min=1, help="Attempts in flight.")
+    ] = 16,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
+    top_p: Annotated[float, typer.Option(help="Nucleus sampling.")] = 1.0,
+    max_tokens: Annotated[
+        int, typer.Option(help="Most tokens of one reply [default: by model, else 512]")
+    ] = 0,
+    turns: Annotated[int, typer.Option(help="Most model calls of one attempt.")] = 12,
+    time_limit: Annotated[float, typer.Option(help="Most seconds of one attempt.")] = 300.0,
+    tool_protocol: Annotated[
+        str, typer.Option(help="native, or text for models without tool calls.")
+    ] = "native",
+    examples: Annotated[
+        bool, typer.Option(help="Show worked examples where a sample has some.")
+    ] = True,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", help="Engine option key=value; may be repeated."),
+    ] = None,
+    hardware: Annotated[
+        str, typer.Option(help="Machine to price by; see `qbench prices` [default: detected]")
+    ] = "",
+) -> tuple[Order, Controls]:
+    """Read the options that say what to measure and how."""
+    order = Order(
+        suite=suite,
+        formats=words(formats),
+        models=tuple(model or ()),
+        engine=engine,
+        base_url=base_url,
+        baseline=baseline,
+        levels=levels(level),
+        samples=samples,
+        epochs=epochs,
+        seed=seed,
+        margin=margin,
+        strategy=strategy(tool_protocol, examples=examples),
+        sampling=Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
+        limits=Limits(turns=turns, seconds=time_limit),
+        options=pairs(option or ()),
+    )
+    controls = Controls(budget=dollars(budget), concurrency=concurrency, hardware=hardware)
+    return order, controls
 
 
 def words(text: str) -> tuple[str, ...]:
