@@ -32,6 +32,10 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "cancel": ("qbench.cli.submitting:cancel", "Stop a run that a server makes"),
         "resume": ("qbench.cli.submitting:resume", "Run what is missing or errored of a run"),
         "score": ("qbench.cli.running:score", "Judge the stored transcripts again; calls no model"),
+        "schedule": (
+            "qbench.cli.schedules:schedule",
+            "Runs and re-pricings that recur, with drift alerts",
+        ),
     },
     "Read": {
         "runs": ("qbench.cli.results:runs", "List the runs"),
@@ -41,6 +45,11 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "compare": ("qbench.cli.results:compare", "Compare two systems of a run, part by part"),
         "frontier": ("qbench.cli.results:frontier", "Accuracy against cost: who is undominated"),
         "workers": ("qbench.cli.results:workers", "Who works, what waits, what is used"),
+        "history": (
+            "qbench.cli.schedules:history",
+            "Runs over time: pass rate, cost-of-pass, drift",
+        ),
+        "reprice": ("qbench.cli.schedules:reprice", "Rank a run at the prices of another day"),
         "export": ("qbench.cli.results:export", "Write a run's attempts as JSON lines or CSV"),
     },
     "Serve": {

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal, localcontext
 from functools import cache
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -23,12 +24,13 @@ from qbench.benchmarks.usage import token_usage
 from qbench.errors import EngineReplyInvalid
 from qbench.service.apiprices import api_price, installed_litellm
 from qbench.service.attribution import reprice as at_price
-from qbench.service.domain import Basis, LedgerLine, Run
+from qbench.service.domain import Basis, LedgerLine, Run, new_id
 from qbench.service.evidence import Evidence, known_mean
 from qbench.service.leaderboard import ranked
 from qbench.service.money import MachinePrice, TokenPrice, token_cost
 from qbench.service.pricebook import PriceBook
-from qbench.service.report import SCHEMA, Leaderboard
+from qbench.service.report import SCHEMA, Leaderboard, to_json
+from qbench.service.schedules import Snapshot
 from qbench.service.store import Store
 from qbench.service.store.ledger import DIGITS
 from qbench.service.store.usage import CallUsage
@@ -124,6 +126,20 @@ def reprice(
         prices=tuple(_used(key, price) for key, price in sorted(bills.prices.items())),
         leaderboard=ranked(after, bills.paid),
     )
+
+
+def keep(store: Store, priced: Repriced, now: datetime, key: str = "") -> str:
+    """Keep the leaderboard as a snapshot and return its id; the same ``key`` keeps it once."""
+    snapshot = Snapshot(
+        id=key or new_id(),
+        run_id=priced.run_id,
+        at=now,
+        as_of=datetime.combine(priced.as_of, time(), UTC),
+        basis=priced.basis,
+        leaderboard=msgspec.json.decode(to_json(priced.leaderboard)),
+    )
+    store.add_snapshot(snapshot)
+    return snapshot.id
 
 
 def _bills(store: Store, run: Run, prices: PriceBook, as_of: date) -> _Bills:

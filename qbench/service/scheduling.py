@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from typing import Protocol
 
-import msgspec
 from msgspec.structs import replace
 
 from qbench.errors import ConfigError, QbenchError
@@ -22,9 +21,8 @@ from qbench.service.desk import Submission, Submitted
 from qbench.service.domain import Run, RunStatus
 from qbench.service.notices import drift_post, failure_post
 from qbench.service.pricebook import PriceBook
-from qbench.service.report import to_json
-from qbench.service.repricing import reprice
-from qbench.service.schedules import Finding, Firing, FiringState, Post, Schedule, Snapshot
+from qbench.service.repricing import keep, reprice
+from qbench.service.schedules import Finding, Firing, FiringState, Post, Schedule
 from qbench.service.store import Store
 from qbench.service.watching import confirmation_of, drift_of, missing, window_of
 
@@ -154,18 +152,9 @@ def _snapshot(
     run_id: str,
     now: datetime,
 ) -> str:
-    day, basis = firing.due_at.astimezone(UTC).date(), schedule.what.basis
-    priced = reprice(store, run_id, prices, day, basis)
-    snapshot = Snapshot(
-        id=f"{firing.id}{run_id}",  # the same when it is made again
-        run_id=run_id,
-        at=now,
-        as_of=datetime.combine(day, time(), UTC),
-        basis=basis,
-        leaderboard=msgspec.json.decode(to_json(priced.leaderboard)),
-    )
-    store.add_snapshot(snapshot)
-    return snapshot.id
+    day = firing.due_at.astimezone(UTC).date()
+    priced = reprice(store, run_id, prices, day, schedule.what.basis)
+    return keep(store, priced, now, key=f"{firing.id}{run_id}")  # the same when it is made again
 
 
 def _compare(

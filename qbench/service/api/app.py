@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -21,7 +21,8 @@ from qbench.service.api import (
     results,
     runs,
 )
-from qbench.service.api.answers import KNOWN, components
+from qbench.service.api.answers import KNOWN, PROBLEM, Problem, components, refer
+from qbench.service.api.measured import MeasuredRequests
 from qbench.service.desk import Desk
 from qbench.service.pricebook import PriceBook
 from qbench.service.store import Store
@@ -74,6 +75,7 @@ def create_app(
     app.state.authenticate, app.state.broker_answers = authenticate, broker_answers
     app.state.watches = events.Watches()
     problems.install(app)
+    app.add_middleware(MeasuredRequests)
     own = (runs, events, attempts, results, catalogue, keys, health, metrics)
     for router in (*(module.router for module in own), *routers):
         app.include_router(router)
@@ -85,13 +87,36 @@ def _described(app: FastAPI, made: Callable[[], dict[str, Any]]) -> Callable[[],
     """Add the values that routes send and take to FastAPI's document."""
 
     def openapi() -> dict[str, Any]:
-        document = app.openapi_schema or made()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        if "Problem" not in schemas:
-            schemas.update(components(KNOWN.values()))
+        if app.openapi_schema is None or "Problem" not in _schemas(app.openapi_schema):
+            document = app.openapi_schema or made()
+            _schemas(document).update(components(KNOWN.values()))
+            for operation in _operations(document):
+                _problems(operation)
             for name in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(name, None)  # errors are problems here
-        app.openapi_schema = document
-        return document
+                _schemas(document).pop(name, None)  # errors are problems here
+            app.openapi_schema = document
+        return app.openapi_schema
 
     return openapi
+
+
+def _schemas(document: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
+    return found
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in document["paths"].values():
+        yield from path.values()
+
+
+def _problems(operation: dict[str, Any]) -> None:
+    """Declare what any route can answer, where the route itself does not."""
+    for status, about in ANYWHERE.items():
+        said = {"description": about, "content": {PROBLEM: {"schema": refer(Problem)}}}
+        told = operation["responses"].get(status)
+        if told is None or "HTTPValidationError" in str(told):
+            operation["responses"][status] = said
+
+
+ANYWHERE = {"422": "It cannot be done as written.", "500": "The service failed."}

@@ -1,0 +1,213 @@
+"""``schedule``: what recurs; ``history``: what it found; ``reprice``: prices of other days."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from inspect import Signature, signature
+from typing import Annotated, Any
+
+import typer
+from msgspec.structs import replace
+
+from qbench.benchmarks.analysis.drift import Watch
+from qbench.cli import render, render_history
+from qbench.cli.options import Database, Json, RunRef, command, read_order, words
+from qbench.cli.results import BasisName, basis_of
+from qbench.errors import ConfigError, NotFound
+from qbench.service import timetable
+from qbench.service.access import LOCAL
+from qbench.service.history import MOST, history_of
+from qbench.service.pricebook import read_prices
+from qbench.service.report import to_json
+from qbench.service.repricing import keep
+from qbench.service.repricing import reprice as priced_again
+from qbench.service.schedules import Act, Delivery, Recurring
+from qbench.service.store import Store
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a schedule.")]
+
+schedule = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="What recurs: runs that watch for drift, and re-pricings.",
+)
+
+
+def read_recurring(
+    name: Name,
+    cron: Annotated[
+        str, typer.Option(help="Minute, hour, day, month, weekday: '0 3 * * *' is 3 at night.")
+    ],
+    timezone: Annotated[str, typer.Option(help="For example Europe/Berlin.")] = "UTC",
+    act: Annotated[str, typer.Option(help="run, or reprice runs that ended.")] = "run",
+    runs: Annotated[str, typer.Option(help="Runs to reprice, comma-separated.")] = "",
+    newest: Annotated[int, typer.Option(help="Else so many that ended last.")] = 10,
+    basis: BasisName = "saturated",
+    window: Annotated[int, typer.Option(help="Most earlier runs to compare with.")] = 8,
+    least: Annotated[int, typer.Option(help="Fewest.")] = 3,
+    fdr: Annotated[float, typer.Option(help="False discovery rate over all cells.")] = 0.05,
+    points: Annotated[float, typer.Option(help="Smallest pass-rate change of interest.")] = 0.02,
+    share: Annotated[float, typer.Option(help="Smallest change of cost and tokens.")] = 0.05,
+    confirm: Annotated[bool, typer.Option(help="Run again before anybody is told.")] = True,
+    webhook: Annotated[str, typer.Option(help="URL that alerts are posted to.")] = "",
+    secret_env: Annotated[
+        str, typer.Option(help="Variable with its HMAC secret, QBENCH_WEBHOOK_...")
+    ] = "",
+    email: Annotated[str, typer.Option(help="Addresses, comma-separated.")] = "",
+    priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
+) -> Recurring:
+    """Read what recurs, but for the order."""
+    return Recurring(
+        name=name,
+        cron=cron,
+        timezone=timezone,
+        act=_act(act),
+        runs=words(runs),
+        newest=newest,
+        basis=basis_of(basis),
+        watch=Watch(
+            window=window, window_least=least, q=fdr, points=points, share=share, confirm=confirm
+        ),
+        delivery=Delivery(webhook=webhook, secret_env=secret_env, email=words(email)),
+        priority=priority,
+    )
+
+
+def _act(name: str) -> Act:
+    known: dict[str, Act] = {"run": "run", "reprice": "reprice"}
+    if name not in known:
+        raise NotFound.among("act", name, known)
+    return known[name]
+
+
+def _at(database: Database = "", json: Json = False) -> None:
+    """Declare where it is written and how it is shown."""
+
+
+def _add(**given: Any) -> None:
+    """Make a schedule; the service's beat fires it."""
+    own = {name: given.pop(name) for name in signature(read_recurring).parameters}
+    database, json = given.pop("database"), given.pop("json")
+    order, controls = read_order(**given)
+    what = replace(read_recurring(**own), order=order, controls=controls)
+    with Store.open(database) as store:
+        made = timetable.add(store, what, LOCAL, _now())
+    if json:
+        render.raw(to_json(made))
+        return
+    render_history.schedules((made,))
+
+
+_add.__signature__ = Signature(  # type: ignore[attr-defined]  # read by typer
+    [
+        parameter
+        for declared in (read_recurring, read_order, _at)
+        for parameter in signature(declared, eval_str=True).parameters.values()
+    ]
+)
+schedule.command("add")(_add)
+
+
+@schedule.command("list")
+def list_schedules(database: Database = "", json: Json = False) -> None:
+    """List the schedules."""
+    with Store.open(database) as store:
+        found = timetable.Timetable(schedules=store.schedules())
+    if json:
+        render.raw(to_json(found))
+    else:
+        render_history.schedules(found.schedules)
+
+
+@schedule.command("show")
+def show(name: Name, database: Database = "", json: Json = False) -> None:
+    """Show a schedule, its newest firings and the alerts they raised."""
+    with Store.open(database) as store:
+        found = timetable.detail_of(store, name)
+    if json:
+        render.raw(to_json(found))
+    else:
+        render_history.schedule(found)
+
+
+@schedule.command("pause")
+def pause(name: Name, database: Database = "") -> None:
+    """Let a schedule not come due; a run under way goes on."""
+    with Store.open(database) as store:
+        timetable.pause(store, name)
+
+
+@schedule.command("resume")
+def resume(name: Name, database: Database = "") -> None:
+    """Let a schedule come due again; what was missed stays missed."""
+    with Store.open(database) as store:
+        timetable.resume(store, name, _now())
+
+
+@schedule.command("rm")
+def remove(name: Name, database: Database = "") -> None:
+    """Take a schedule away; its runs and its history stay."""
+    with Store.open(database) as store:
+        timetable.remove(store, name, _now())
+
+
+@schedule.command("run-now")
+def run_now(name: Name, database: Database = "", json: Json = False) -> None:
+    """Fire a schedule beside its times, at the service's next beat."""
+    with Store.open(database) as store:
+        fired = timetable.run_now(store, name, _now())
+    if json:
+        render.raw(to_json(fired))
+    else:
+        render.talk.print("Fired: the next beat of the service takes it up.")
+
+
+@command
+def history(
+    name: Annotated[str, typer.Argument(metavar="[SCHEDULE]", help="Name of a schedule.")] = "",
+    run: Annotated[str, typer.Option("--run", help="All runs that asked the same as this.")] = "",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest runs.")] = MOST,
+    database: Database = "",
+    json: Json = False,
+) -> None:
+    """Show what a schedule, or all runs of one request, found over time."""
+    with Store.open(database) as store:
+        found = history_of(store, schedule=name, run=run or ("" if name else "last"), limit=limit)
+    if json:
+        render.raw(to_json(found))
+    else:
+        render_history.history(found)
+
+
+@command
+def reprice(
+    ref: RunRef = "last",
+    as_of: Annotated[str, typer.Option(metavar="DATE", help="Like 2026-03-01; [today]")] = "",
+    basis: BasisName = "saturated",
+    save: Annotated[bool, typer.Option("--save", help="Keep the table as a snapshot.")] = False,
+    database: Database = "",
+    json: Json = False,
+) -> None:
+    """Rank a run at the prices of another day; what was booked stays as it is."""
+    day = _day(as_of)
+    with Store.open(database) as store:
+        found = priced_again(store, ref, read_prices(), day, basis_of(basis))
+        if save:
+            keep(store, found, _now())
+    if json:
+        render.raw(to_json(found))
+    else:
+        render_history.repriced(found)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text) if text else _now().date()
+    except ValueError:
+        raise ConfigError(f"{text!r} is no date.", hint="Write it like 2026-03-01.") from None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
