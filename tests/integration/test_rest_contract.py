@@ -26,14 +26,14 @@ from tests.integration.made import create, request, system
 pytestmark = pytest.mark.filterwarnings("ignore")  # third parties deprecate each other
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def served(url: str) -> Iterator[str]:
     """Serve a store with one finished run."""
-    with Store.open(str(tmp_path_factory.mktemp("contract") / "qbench.db")) as store:
+    with Store.open(url) as store:
         plan = create(store, request((system("bf16"), system("fp8")), limit=10))
         asyncio.run(execute(plan.run, store, read_prices({}), Silent()))
-        with serving(application(store)) as url:
-            yield url
+        with serving(application(store)) as base:
+            yield base
 
 
 KNOWN = {"run": "last", "first": "bf16", "second": "fp8", "basis": "saturated", "system": "fp8"}

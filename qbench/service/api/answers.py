@@ -55,6 +55,7 @@ async def body_of(request: Request, kind: type[T]) -> T:
 
     Raises:
         BodyTooLarge: more than 1 MiB.
+        ConfigError: a NUL character, which PostgreSQL cannot keep.
         msgspec.ValidationError: it is JSON, but not a ``kind``.
         msgspec.DecodeError: it is no JSON.
 
@@ -66,6 +67,8 @@ async def body_of(request: Request, kind: type[T]) -> T:
             raise BodyTooLarge(
                 f"The body is larger than {MOST_BYTES} bytes.", hint="Send a smaller one."
             )
+    if b"\\u0000" in data:
+        raise ConfigError("The body holds a NUL character.", hint="Send it without.")
     return msgspec.json.decode(data, type=kind)
 
 

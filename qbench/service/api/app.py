@@ -20,8 +20,9 @@ from qbench.service.api import (
     problems,
     results,
     runs,
+    schedules,
 )
-from qbench.service.api.answers import KNOWN, PROBLEM, Problem, components, refer
+from qbench.service.api.answers import ABOUT, KNOWN, PROBLEM, Problem, components, refer
 from qbench.service.api.measured import MeasuredRequests
 from qbench.service.desk import Desk
 from qbench.service.pricebook import PriceBook
@@ -32,6 +33,7 @@ TAGS = (
     ("attempts", "What was said and done, page by page."),
     ("results", "Rankings, comparisons, frontiers: the same values as the terminal's."),
     ("catalogue", "Models, formats, suites, engines, prices."),
+    ("schedules", "What recurs, what it found, prices of other days."),
     ("access", "Keys and what was done with them."),
     ("gateway", "OpenAI-compatible: local `model@format` and API models, metered."),
     ("health", "Whether the service answers and can work."),
@@ -76,7 +78,7 @@ def create_app(
     app.state.watches = events.Watches()
     problems.install(app)
     app.add_middleware(MeasuredRequests)
-    own = (runs, events, attempts, results, catalogue, keys, health, metrics)
+    own = (runs, events, attempts, results, catalogue, schedules, keys, health, metrics)
     for router in (*(module.router for module in own), *routers):
         app.include_router(router)
     app.openapi = _described(app, app.openapi)  # type: ignore[method-assign]
@@ -90,8 +92,8 @@ def _described(app: FastAPI, made: Callable[[], dict[str, Any]]) -> Callable[[],
         if app.openapi_schema is None or "Problem" not in _schemas(app.openapi_schema):
             document = app.openapi_schema or made()
             _schemas(document).update(components(KNOWN.values()))
-            for operation in _operations(document):
-                _problems(operation)
+            for path, operation in _operations(document):
+                _problems(path, operation)
             for name in ("HTTPValidationError", "ValidationError"):
                 _schemas(document).pop(name, None)  # errors are problems here
             app.openapi_schema = document
@@ -105,18 +107,22 @@ def _schemas(document: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for path in document["paths"].values():
-        yield from path.values()
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            yield path, operation
 
 
-def _problems(operation: dict[str, Any]) -> None:
+def _problems(path: str, operation: dict[str, Any]) -> None:
     """Declare what any route can answer, where the route itself does not."""
-    for status, about in ANYWHERE.items():
+    statuses = [422, 500, *([404] if "{" in path else []), *(ASKED if "/v1/" in path else [])]
+    for status in statuses:
+        about = ABOUT.get(status, "The service failed.")
         said = {"description": about, "content": {PROBLEM: {"schema": refer(Problem)}}}
-        told = operation["responses"].get(status)
+        told = operation["responses"].get(str(status))
         if told is None or "HTTPValidationError" in str(told):
-            operation["responses"][status] = said
+            operation["responses"][str(status)] = said
 
 
-ANYWHERE = {"422": "It cannot be done as written.", "500": "The service failed."}
+ASKED = (401, 403, 429, 503)
+"""What can happen wherever a key is asked for."""

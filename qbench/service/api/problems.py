@@ -9,6 +9,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from qbench import errors
 from qbench.service.api.answers import PROBLEM, BodyTooLarge, Problem
@@ -34,6 +35,7 @@ STATUS: dict[type[errors.QbenchError], int] = {
 
 def install(app: FastAPI) -> None:
     """Answer every error of the application with a problem document."""
+    app.add_middleware(NoNulls)
     app.add_exception_handler(errors.QbenchError, _expected)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(msgspec.ValidationError, _unreadable)
