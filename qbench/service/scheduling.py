@@ -67,6 +67,8 @@ def beat(
                 follow(store, desk, firing, now())
         except QbenchError as error:
             logger.warning("Firing %s goes on later: %s", firing.id, error.what)
+        except Exception:  # one firing must not stop the others
+            logger.exception("Firing %s could not go on", firing.id)
     deliver(store, now)
 
 

@@ -44,6 +44,23 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
+class NoNulls:
+    """Refuses NUL characters in paths and queries, which PostgreSQL cannot look up."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] == "http":
+            asked = scope.get("raw_path", b"") + b"?" + scope.get("query_string", b"")
+            if b"%00" in asked:
+                refused = problem(422, "The address holds a NUL character.", hint=SEE)
+                await refused(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 def problem(
     status: int, detail: str, *, hint: str = "", kind: str = "", **more: object
 ) -> Response:
