@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -195,3 +198,36 @@ async def test_a_run_that_is_not_traced_is_the_same_run(store: Store) -> None:
     )
     assert sorted(map(repr, one)) == sorted(map(repr, other))
     assert store.paid(plain.run.id) == store.paid(seen.run.id) == Decimal(0)
+
+
+async def test_spans_arrive_at_the_endpoint_of_the_environment(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got: list[tuple[str, bytes]] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+        end = setup_tracing("qbench-worker")
+        await execute(create(store, request(limit=1)).run, store, NO_PRICES, Silent())
+        end()
+        server.shutdown()
+        serving.join()
+    assert {path for path, _ in got} == {"/v1/traces"}
+    (sent,) = [ExportTraceServiceRequest.FromString(body) for _, body in got]
+    (resource,) = sent.resource_spans
+    names = {found.name for scope in resource.scope_spans for found in scope.spans}
+    assert names == {"qbench.attempt", "chat scripted/sums"}
+    about = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
+    assert about["service.name"] == "qbench-worker"
