@@ -26,7 +26,8 @@ POSTGRES = os.environ.get(
 MakeUrl = Callable[[], str]
 
 
-def _admin(statement: str) -> None:
+def administer(statement: str) -> None:
+    """Run a statement as the server's administrator."""
     server = create_engine(
         POSTGRES, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3}
     )
@@ -41,7 +42,7 @@ def _admin(statement: str) -> None:
 def postgres_refusal() -> str:
     """Return why PostgreSQL cannot be used; empty when it can."""
     try:
-        _admin("SELECT 1")
+        administer("SELECT 1")
     except (DBAPIError, ModuleNotFoundError) as error:
         return f"{POSTGRES} does not answer: {error}"
     return ""
@@ -99,8 +100,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path, postgres_refusal: str) -
 @contextmanager
 def _database_of_its_own() -> Iterator[str]:
     name = f"qbench_test_{secrets.token_hex(6)}"
-    _admin(f"CREATE DATABASE {name}")
+    administer(f"CREATE DATABASE {name}")
     try:
         yield make_url(POSTGRES).set(database=name).render_as_string(hide_password=False)
     finally:
-        _admin(f"DROP DATABASE {name} WITH (FORCE)")
+        administer(f"DROP DATABASE {name} WITH (FORCE)")

@@ -198,7 +198,7 @@ def worker(
     if metrics_port:
         serve_metrics(metrics_port)
     app = celery_app(broker)
-    with Store.open(database) as store:
+    with Store.open_current(database) as store:
         thread = _worker(store, read_prices(), app, threads, engines)
         me = thread.host.worker.id
         typer.echo(f"Worker {me}: {threads} shards at once, {shown_broker(app)}", err=True)
@@ -220,7 +220,7 @@ def api(
     """Serve the REST API and the gateway."""
     _begin("qbench-api", logs)
     settings = _settings(gateway_engine, gateway_model, gateway_idle)
-    with Store.open(database) as store:
+    with Store.open_current(database) as store:
         face = _Face(store, read_prices(), celery_app(broker), host, port)
         face.listen(face.application(settings, engines))
 

@@ -156,6 +156,28 @@ def upgrade(database: Database) -> None:
         _alembic(database, command.upgrade, "head")
 
 
+def require_current(database: Database) -> None:
+    """Make the schema of an empty database; refuse an older one, which others may be using.
+
+    Raises:
+        StoreError: an older, newer or foreign schema; says what to run.
+
+    """
+    revision = current_revision(database)
+    if revision in (None, head_revision()) or not _is_known(revision):
+        upgrade(database)
+        return
+    raise StoreError(
+        f"The schema of {_shown(database)} is {revision}; this version needs {head_revision()}.",
+        hint="Stop the API, workers and beat, then run `qbench db upgrade`.",
+    )
+
+
+def _is_known(revision: str | None) -> bool:
+    known = ScriptDirectory(str(MIGRATIONS)).walk_revisions()
+    return any(script.revision == revision for script in known)
+
+
 def _refuse_foreign(database: Database, found: set[str], revision: str | None) -> None:
     """Raise StoreError for a database that has tables, but not ours."""
     if not found or (revision is not None and set(OWN) <= found):

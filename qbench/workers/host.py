@@ -157,7 +157,8 @@ class Host:
     async def _pulse(self) -> None:
         devices = [hosted.device_token for hosted in self.engines.values()]
         held = set(self.shards), set(self.engines)
-        pulse = await asyncio.to_thread(self.store.pulse, self.worker.id, devices)
+        tokens = [*held[0], *held[1], *filter(None, devices)]
+        pulse = await asyncio.to_thread(self.store.pulse, self.worker.id, tokens)
         if not pulse.known:
             await asyncio.to_thread(self.store.join, self.worker)
         for token in held[0] - pulse.shards:

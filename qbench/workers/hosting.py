@@ -16,6 +16,7 @@ from decimal import Decimal
 
 from qbench.errors import QbenchError, StoreError
 from qbench.service.domain import Run
+from qbench.service.metrics import note_engine
 from qbench.service.queue import BUDGET, Hosting, HostingState, Needs
 from qbench.workers.engines.process import visible_gpus
 from qbench.workers.host import BEAT_S, Host, Hosted
@@ -61,6 +62,7 @@ async def _host(host: Host, hosted: Hosted) -> None:
     """Start the engine, keep it until it is to end, and write how it ended."""
     token, state, reason = hosted.hosting.token, HostingState.OVER, ""
     run = await asyncio.to_thread(host.store.run, hosted.hosting.run_id)
+    _note(hosted, "loading")
     try:
         with visible_gpus(gpu_numbers(hosted.devices)):
             await _serve(host, hosted, run)
@@ -73,8 +75,14 @@ async def _host(host: Host, hosted: Hosted) -> None:
     finally:
         await asyncio.shield(_ended(host, hosted, state, reason))
         del host.engines[token]
+        _note(hosted, "over")
         await asyncio.shield(asyncio.to_thread(finish_if_over, host, run))
         host.wake("engine")
+
+
+def _note(hosted: Hosted, state: str) -> None:
+    for system in hosted.systems:
+        note_engine(system.model, system.format, state)
 
 
 async def _ended(host: Host, hosted: Hosted, state: HostingState, reason: str) -> None:

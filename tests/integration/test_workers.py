@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import subprocess
+import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 import redis
+from sqlalchemy import make_url
 
+from qbench.benchmarks.chat import Sampling
 from qbench.service.access import LOCAL
 from qbench.service.broker import CeleryWaker, celery_app
-from qbench.service.desk import Desk
+from qbench.service.desk import Desk, Submission
 from qbench.service.domain import Controls, Run, RunStatus
+from qbench.service.order import Order
 from qbench.service.queue import SHARD_TRIES, HostingState
 from qbench.service.store import Store
-from tests.integration.farm import Farm, at_rest, desk_of, farm, hand_in, submission, until
+from qbench.workers.engines.process import free_port
+from tests.conftest import administer
+from tests.integration.farm import (
+    REPOSITORY,
+    Farm,
+    at_rest,
+    desk_of,
+    farm,
+    hand_in,
+    submission,
+    until,
+)
+from tests.tiny_model import save_tiny_model
 
 KILLS = int(os.environ.get("QBENCH_TEST_KILLS", "8"))
 """Workers killed over one run; the figures in docs/measurements.md were made with 100."""
@@ -190,3 +210,94 @@ def test_a_poison_shard_is_given_up_and_the_rest_is_made(
     assert store.run(run.id).status is RunStatus.PARTIAL
     check_books(store, run)
     assert SHARD_TRIES > 1
+
+
+def test_a_database_that_goes_away_for_a_while_delays_only(
+    store: Store, desk: Desk, workers: Farm, postgres: str
+) -> None:
+    workers.start(2)
+    run = hand_in(desk, submission(samples=400, controls=BILLED, ttft_s=0.05))
+    until(lambda: store.counts(run.id) != {})
+    with gone(postgres):
+        time.sleep(3)
+    assert at_rest(store, run, limit_s=90) is RunStatus.DONE
+    check_books(store, run)
+    assert not store.orphaned_endpoints(run.id)
+
+
+@contextlib.contextmanager
+def gone(url: str) -> Iterator[None]:
+    """Cut every connection to a database and let nobody in, as a server that restarts does."""
+    name = make_url(url).database
+    administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    mine = f"datname = '{name}'"
+    administer(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}")  # noqa: S608
+    try:
+        yield
+    finally:
+        administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+def test_an_api_killed_while_a_run_is_handed_in_makes_it_once(
+    store: Store, postgres: str, broker: str
+) -> None:
+    chance = random.Random(3)
+    body = {"order": {"suite": "sums", "engine": "scripted", "models": ["scripted/sums"]}}
+    for number in range(4):
+        headers = {"Idempotency-Key": f"k{number}"}
+        with serving_api(postgres, broker) as (url, process):
+            killer = threading.Timer(chance.uniform(0, 0.03), process.kill)
+            killer.start()
+            with contextlib.suppress(httpx.HTTPError):
+                httpx.post(f"{url}/v1/runs", json=body | {"fresh": True}, headers=headers)
+            killer.join()
+        with serving_api(postgres, broker) as (url, _):
+            answer = httpx.post(f"{url}/v1/runs", json=body | {"fresh": True}, headers=headers)
+            assert answer.status_code in (200, 201)
+    assert len(store.runs(100)) == 4
+
+
+@contextlib.contextmanager
+def serving_api(url: str, broker: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    port = free_port()
+    command = [sys.executable, "-m", "qbench", "serve", "--port", str(port)]
+    command += ["--database", url, "--broker", broker]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        base = f"http://127.0.0.1:{port}"
+        until(lambda: answers(f"{base}/health/live"))
+        try:
+            yield base, process
+        finally:
+            process.kill()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def test_an_engine_that_is_killed_is_started_anew(
+    store: Store, desk: Desk, workers: Farm, tmp_path: Path
+) -> None:
+    folder = save_tiny_model(tmp_path / "tiny")
+    workers.start()
+    order = Order(
+        suite="sums",
+        engine="embedded",
+        models=(str(folder),),
+        samples=60,
+        options={"device": "cpu", "threads": 1},
+        sampling=Sampling(max_tokens=24),
+    )
+    run = hand_in(desk, Submission(order=order, controls=Controls(concurrency=4), fresh=True))
+    until(lambda: store.counts(run.id) != {})
+    (session,) = store.endpoints(run.id)
+    port = session.base_url.rpartition(":")[2]
+    subprocess.run(["/usr/bin/pkill", "-KILL", "-f", "--", f"--port {port}"], check=True)
+    assert at_rest(store, run, limit_s=120) is RunStatus.DONE
+    check_books(store, run)
+    assert not store.orphaned_endpoints(run.id)
+    assert store.unpriced(run.id) == 0

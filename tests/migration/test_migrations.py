@@ -60,6 +60,20 @@ def test_two_programs_may_upgrade_at_once(url: str) -> None:
         list(pool.map(upgrade, range(4)))
 
 
+def test_a_service_refuses_an_older_schema_and_makes_an_empty_one(
+    database: Engine, url: str
+) -> None:
+    Store.open_current(url).close()
+    assert db.current_revision(database) == db.head_revision()
+    db.downgrade(database, "q001")
+    with pytest.raises(StoreError, match=r"is q001; this version needs q003") as raised:
+        Store.open_current(url)
+    assert "qbench db upgrade" in raised.value.hint
+    assert db.current_revision(database) == "q001"
+    Store.open(url).close()
+    Store.open_current(url).close()
+
+
 def test_a_newer_schema_is_refused_untouched(database: Engine, url: str) -> None:
     db.upgrade(database)
     with database.begin() as connection:

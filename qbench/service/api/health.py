@@ -34,6 +34,7 @@ class Ready(Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
 
 
+@router.get("/health", response_class=Response, include_in_schema=False)
 @router.get(
     "/health/live",
     responses={200: {"description": "Alive.", "content": {JSON: {"schema": refer(Live)}}}},

@@ -11,14 +11,16 @@ from qbench.service.store.attempts import Attempts, Recorded
 from qbench.service.store.booked import Booked
 from qbench.service.store.calls import Calls
 from qbench.service.store.columns import Columns
+from qbench.service.store.devices import Devices
 from qbench.service.store.gauges import Gauges, Gauging
 from qbench.service.store.leasing import Leasing
 from qbench.service.store.queue import Queue, Sent
 from qbench.service.store.reading import AttemptView, Reading
 from qbench.service.store.reserves import Reserves
-from qbench.service.store.runs import Closed, Runs, RunSummary
+from qbench.service.store.runs import Closed, Runs
 from qbench.service.store.schedules import Schedules
 from qbench.service.store.sessions import LEASE_S, Holder, Sessions
+from qbench.service.store.summaries import RunSummary, Summaries
 from qbench.service.store.usage import Usage
 
 __all__ = [
@@ -40,8 +42,10 @@ class Store(
     Attempts,
     Reading,
     Columns,
+    Summaries,
     Queue,
     Leasing,
+    Devices,
     Reserves,
     Accounts,
     Calls,
@@ -74,6 +78,23 @@ class Store(
             database.dispose()
             raise
         return cls(database)
+
+    @classmethod
+    def open_current(cls, url: str = "") -> Self:
+        """Open for a service of many processes: an older schema is refused, not upgraded.
+
+        Raises:
+            ConfigError: the URL cannot be read.
+            StoreError: the database cannot be used, or `qbench db upgrade` is to be run first.
+
+        """
+        store = cls.open(url, upgrade=False)
+        try:
+            db.require_current(store.database)
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     def close(self) -> None:
         """Give the connections back."""

@@ -7,7 +7,7 @@ database's, so that machines whose clocks disagree agree on what has expired.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -37,11 +37,11 @@ from qbench.service.queue import (
     Worker,
     WorkerView,
 )
-from qbench.service.store.runs import inserted, shard_of
+from qbench.service.store.devices import LEASE
+from qbench.service.store.runs import shard_of
 from qbench.service.store.shelf import Shelf, clock
-from qbench.service.tables import DEVICE, HOSTING, RUN, SHARD, SWEEP, WORKER
+from qbench.service.tables import DEVICE, HOSTING, RUN, SHARD, WORKER
 
-LEASE = timedelta(seconds=WORKER_LEASE_S)
 OTHER = SHARD.alias("other")
 FREE = {"token": "", "worker_id": "", "beat_at": None, "reserved": None}
 
@@ -66,9 +66,10 @@ class Leasing(Shelf):
         with self.writing() as tx:
             tx.execute(update(WORKER).where(WORKER.c.id == worker_id).values(draining=True))
 
-    def pulse(self, worker_id: str, devices: Collection[str] = ()) -> Pulse:
-        """Beat for a worker, its leases and the device tokens; tell what it still holds.
+    def pulse(self, worker_id: str, tokens: Collection[str] = ()) -> Pulse:
+        """Beat for a worker and the leases it works under, by token; tell what it still holds.
 
+        A lease that the worker forgot, for it could not write that it gave it back, expires.
         A shard or engine of a run that was cancelled is told by its absence or its state.
         """
         with self.writing() as tx:
@@ -76,11 +77,10 @@ class Leasing(Shelf):
             mine = WORKER.c.id == worker_id
             known = tx.execute(update(WORKER).where(mine).values(beat_at=now)).rowcount
             for table in (SHARD, HOSTING):
-                held = (table.c.worker_id == worker_id) & (table.c.token != "")
+                held = (table.c.worker_id == worker_id) & table.c.token.in_(tokens)
                 tx.execute(update(table).where(held).values(beat_at=now))
-            if devices:
-                used = DEVICE.c.token.in_(devices)
-                tx.execute(update(DEVICE).where(used).values(beat_at=now))
+            used = DEVICE.c.token.in_(tokens)
+            tx.execute(update(DEVICE).where(used).values(beat_at=now))
             return Pulse(
                 shards=_shards_held(tx, worker_id),
                 hostings=_hostings_held(tx, worker_id),
@@ -111,36 +111,6 @@ class Leasing(Shelf):
             query = query.where(HOSTING.c.state == state)
         with self.reading() as view:
             return tuple(_hosting(row) for row in view.execute(query).mappings())
-
-    def devices(self) -> dict[str, str]:
-        """Return the devices in use, and what for."""
-        with self.reading() as view:
-            live = DEVICE.c.beat_at >= clock(view) - LEASE
-            rows = view.execute(select(DEVICE.c.id, DEVICE.c.used_for).where(live))
-            return {row.id: row.used_for for row in rows}
-
-    def take_devices(self, wanted: Sequence[str], count: int, used_for: str) -> tuple[str, ...]:
-        """Take ``count`` of the ``wanted`` devices; nothing when so many are not free.
-
-        Returns:
-            The token and the ids of the devices; empty when nothing was taken.
-
-        """
-        token = new_id()
-        with self.writing() as tx:
-            taken = _take(tx, wanted, count, token, used_for)
-        return (token, *taken) if taken else ()
-
-    def beat_devices(self, tokens: Collection[str]) -> None:
-        """Write a sign of life for devices that no worker holds."""
-        with self.writing() as tx:
-            mine = DEVICE.c.token.in_(tokens)
-            tx.execute(update(DEVICE).where(mine).values(beat_at=clock(tx)))
-
-    def give_devices(self, token: str) -> None:
-        """Give back what was taken under ``token``."""
-        with self.writing() as tx:
-            tx.execute(delete(DEVICE).where(DEVICE.c.token == token))
 
     def lease_hosting(self, worker: Worker, needs: str) -> Hosting | None:
         """Give a worker the next engine that has these needs; None when none waits."""
@@ -272,15 +242,6 @@ class Leasing(Shelf):
                 values = _after_death(_hosting(row), why) | {"token": "", "worker_id": ""}
                 tx.execute(update(HOSTING).where(mine).values(values))
 
-    def my_turn(self, what: str, every_s: float) -> bool:
-        """Say to one of many processes that ``what`` is due: at most once in ``every_s``."""
-        with self.writing() as tx:
-            now = clock(tx)
-            if inserted(tx, SWEEP, {"name": what, "at": now}):
-                return True
-            due = (SWEEP.c.name == what) & (SWEEP.c.at <= now - timedelta(seconds=every_s))
-            return bool(tx.execute(update(SWEEP).where(due).values(at=now)).rowcount)
-
     def ready(self) -> dict[str, int]:
         """Count what waits for a message, by queue: runs, engines, shards."""
         with self.reading() as view:
@@ -347,22 +308,6 @@ def _next_hosting(now: datetime, worker_id: str) -> Select[Any]:
         .limit(1)
         .with_for_update(of=HOSTING, skip_locked=True)
     )
-
-
-def _take(
-    tx: Connection, wanted: Sequence[str], count: int, token: str, used_for: str
-) -> tuple[str, ...]:
-    now = clock(tx)
-    tx.execute(delete(DEVICE).where(DEVICE.c.id.in_(wanted), DEVICE.c.beat_at < now - LEASE))
-    taken: list[str] = []
-    for device in wanted:
-        values = {"id": device, "token": token, "beat_at": now, "used_for": used_for}
-        if len(taken) < count and inserted(tx, DEVICE, values):
-            taken.append(device)
-    if len(taken) < count:
-        tx.execute(delete(DEVICE).where(DEVICE.c.token == token))
-        return ()
-    return tuple(taken)
 
 
 def _drop(tx: Connection, worker_ids: Sequence[str], now: datetime, *, lost: bool) -> None:

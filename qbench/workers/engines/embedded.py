@@ -27,6 +27,9 @@ from qbench.workers.engines.process import ServerCommand, ServerProcess, free_po
 from qbench.workers.hardware import this_machine
 from qbench.workers.limiter import FixedLimit, Gate
 
+RESTARTS = 1
+"""How often a server that dies while it serves is started again."""
+
 PATIENCE_S = 3600.0
 NEEDED = ("torch", "transformers", "llguidance", "gguf")
 
@@ -147,6 +150,7 @@ def _command(system: System, checkpoint: Checkpoint, concurrency: int) -> Server
         root_url=f"http://127.0.0.1:{port}",
         start_s=300.0,
         stop_s=10.0,
+        restarts=RESTARTS,
     )
 
 
