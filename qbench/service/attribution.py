@@ -141,7 +141,7 @@ def api_lines(attempt: Attempt, price_at: PriceAt) -> list[LedgerLine]:
 
 
 def _api_line(attempt_id: str, price: TokenPrice | None, turns: list[Turn]) -> LedgerLine:
-    costs = [_call_dollars(turn.usage, price) for turn in turns]
+    costs = [call_dollars(turn.usage, price) for turn in turns]
     known = [cost for cost in costs if cost is not None]
     usages = [turn.usage for turn in turns if turn.usage is not None]
     return LedgerLine(
@@ -155,7 +155,8 @@ def _api_line(attempt_id: str, price: TokenPrice | None, turns: list[Turn]) -> L
     )
 
 
-def _call_dollars(usage: TokenUsage | None, price: TokenPrice | None) -> Decimal | None:
+def call_dollars(usage: TokenUsage | None, price: TokenPrice | None) -> Decimal | None:
+    """Price one call; None when usage or price is unknown, or the usage impossible."""
     if usage is None or price is None:
         return None
     try:

@@ -21,19 +21,18 @@ from numpy.typing import NDArray
 
 from qbench.benchmarks.analysis.outcomes import Outcomes
 from qbench.benchmarks.usage import token_usage
-from qbench.errors import EngineReplyInvalid
 from qbench.service.apiprices import api_price, installed_litellm
+from qbench.service.attribution import call_dollars
 from qbench.service.attribution import reprice as at_price
 from qbench.service.domain import Basis, LedgerLine, Run, new_id
 from qbench.service.evidence import Evidence, known_mean
 from qbench.service.leaderboard import ranked
-from qbench.service.money import MachinePrice, TokenPrice, token_cost
+from qbench.service.money import MachinePrice, TokenPrice
 from qbench.service.pricebook import PriceBook
 from qbench.service.report import SCHEMA, Leaderboard, to_json
 from qbench.service.schedules import Snapshot
 from qbench.service.store import Store
 from qbench.service.store.ledger import DIGITS
-from qbench.service.store.usage import CallUsage
 
 NOTHING = Decimal(0)
 Bill = dict[str, Decimal | None]
@@ -184,18 +183,8 @@ def _api_bill(
             price = price_of(models[call.system_id], call.started_at)
             if price is not None:
                 used[price.id] = price
-            _add(bill, call.attempt_id, _call_dollars(call, price))
+            _add(bill, call.attempt_id, call_dollars(token_usage(call.raw_usage), price))
     return bill
-
-
-def _call_dollars(call: CallUsage, price: TokenPrice | None) -> Decimal | None:
-    usage = token_usage(call.raw_usage)
-    if usage is None or price is None:
-        return None
-    try:
-        return token_cost(usage, price)
-    except EngineReplyInvalid:  # counters that contradict each other are as good as none
-        return None
 
 
 def _lines(

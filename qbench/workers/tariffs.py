@@ -11,11 +11,10 @@ from msgspec import Struct
 
 from qbench.benchmarks.chat import Turn
 from qbench.benchmarks.limits import Limits
-from qbench.errors import EngineReplyInvalid
 from qbench.service.apiprices import installed_litellm, price_lookup, price_missing
-from qbench.service.attribution import PriceAt, api_lines
+from qbench.service.attribution import PriceAt, api_lines, call_dollars
 from qbench.service.domain import Attempt, Controls, Endpoint, LedgerLine, Request, System
-from qbench.service.money import MachinePrice, Spending, TokenPrice, token_cost
+from qbench.service.money import MachinePrice, Spending, TokenPrice
 from qbench.service.pricebook import PriceBook
 from qbench.workers.hardware import this_machine
 
@@ -45,12 +44,7 @@ class Tariff:
     def turn_dollars(self, turn: Turn) -> Decimal | None:
         """Price one model call; None when usage or price is unknown."""
         price = self.token(turn.timing.started_at) if self.token else None
-        if price is None or turn.usage is None:
-            return None
-        try:
-            return token_cost(turn.usage, price)
-        except EngineReplyInvalid:  # contradicting counters are as good as none
-            return None
+        return call_dollars(turn.usage, price)
 
     def attempt_lines(self, attempt: Attempt) -> list[LedgerLine]:
         """Return the ledger lines known when an attempt ends: those of API calls."""

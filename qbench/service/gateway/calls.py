@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
 
 from qbench.benchmarks.chat import TokenUsage
-from qbench.errors import EngineReplyInvalid
+from qbench.service.attribution import call_dollars
 from qbench.service.domain import LedgerLine
-from qbench.service.money import MachinePrice, TokenPrice, exact_seconds, machine_cost, token_cost
+from qbench.service.money import MachinePrice, TokenPrice, exact_seconds, machine_cost
 
 
 class GatewayCall(Struct, frozen=True, kw_only=True):
@@ -95,7 +94,7 @@ class Share:
 
 def api_line(call: GatewayCall, price: TokenPrice | None) -> LedgerLine:
     """Price a call by its tokens; unknown usage or price is unpriced."""
-    dollars = _token_dollars(call.usage, price)
+    dollars = call_dollars(call.usage, price)
     return LedgerLine(
         attempt_id="",
         call_id=call.id,
@@ -121,12 +120,3 @@ def engine_line(call: GatewayCall, price: MachinePrice | None) -> LedgerLine:
         price_id=price.id if price else "",
         at=call.started_at,
     )
-
-
-def _token_dollars(usage: TokenUsage | None, price: TokenPrice | None) -> Decimal | None:
-    if usage is None or price is None:
-        return None
-    try:
-        return token_cost(usage, price)
-    except EngineReplyInvalid:  # contradicting counters are as good as none
-        return None

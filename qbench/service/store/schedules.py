@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, Select, Table, insert, or_, select, update
+from sqlalchemy import Row, Select, insert, or_, select, update
 
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import Run, new_id
@@ -28,7 +28,7 @@ from qbench.service.schedules import (
     Snapshot,
     next_at,
 )
-from qbench.service.store.runs import ENDED, insert_new, run_of
+from qbench.service.store.runs import ENDED, inserted, run_of
 from qbench.service.store.shelf import Shelf
 from qbench.service.tables import ALERT, FIRING, RUN, SCHEDULE, SNAPSHOT
 
@@ -55,7 +55,7 @@ class Schedules(Shelf):
             "body": msgspec.json.encode(schedule.what),
         }
         with self.writing() as tx:
-            written = _inserted(tx, SCHEDULE, row)
+            written = inserted(tx, SCHEDULE, row)
         if not written:
             raise ConfigError(
                 f"There is a schedule {schedule.name!r} already.",
@@ -116,7 +116,7 @@ class Schedules(Shelf):
                 later = _later(row, now)
                 mine = SCHEDULE.c.id == row.id
                 tx.execute(update(SCHEDULE).where(mine).values(next_at=later))
-                if _inserted(tx, FIRING, _firing_values(firing)):
+                if inserted(tx, FIRING, _firing_values(firing)):
                     made.append(firing)
         return tuple(made)
 
@@ -231,7 +231,7 @@ class Schedules(Shelf):
         """Keep a snapshot; False when it is there already."""
         row = {name: getattr(snapshot, name) for name in ("id", "run_id", "at", "as_of", "basis")}
         with self.writing() as tx:
-            return _inserted(tx, SNAPSHOT, row | {"body": to_json(snapshot.leaderboard)})
+            return inserted(tx, SNAPSHOT, row | {"body": to_json(snapshot.leaderboard)})
 
     def snapshots(self, run_ids: Collection[str]) -> tuple[Snapshot, ...]:
         """List the snapshots of runs, oldest prices first."""
@@ -239,15 +239,6 @@ class Schedules(Shelf):
         with self.reading() as view:
             rows = view.execute(query.order_by(SNAPSHOT.c.as_of, SNAPSHOT.c.id)).all()
         return tuple(_snapshot(row) for row in rows)
-
-
-def _inserted(tx: Connection, table: Table, row: dict[str, Any]) -> bool:
-    """Insert a row unless its key is there; say whether it was new.
-
-    Asked by RETURNING: psycopg does not count the rows of this statement.
-    """
-    made = insert_new(tx, table).values(row).returning(table.c.id)
-    return tx.execute(made).first() is not None
 
 
 def _new_firing(schedule_id: str, due_at: datetime, now: datetime) -> Firing:
