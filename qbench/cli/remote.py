@@ -101,26 +101,32 @@ class RemoteSource:
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
 
-    def _get(self, kind: type[T], path: str, **query: Any) -> T:
+    def get(self, kind: type[T], path: str, **query: Any) -> T:
+        """Ask for a value. Raises what the answer's problem says."""
         given = {name: value for name, value in query.items() if value not in ("", None)}
         return from_json(checked(self._http.get(path, params=given)).content, kind)
 
-    def _post(self, kind: type[T], path: str, body: Any = None, **headers: str) -> T:
+    def post(self, kind: type[T], path: str, body: Any = None, **headers: str) -> T:
+        """Send a value, or nothing, and return what comes back."""
         data = b"" if body is None else msgspec.json.encode(body)
         sent = {name.replace("_", "-"): value for name, value in headers.items() if value}
         return from_json(checked(self._http.post(path, content=data, headers=sent)).content, kind)
 
+    def delete(self, path: str) -> None:
+        """Remove something."""
+        checked(self._http.delete(path))
+
     def submit(self, wanted: Submission, *, idempotency_key: str = "") -> SubmittedRun:
         """Hand a run in."""
-        return self._post(SubmittedRun, "/v1/runs", wanted, Idempotency_Key=idempotency_key)
+        return self.post(SubmittedRun, "/v1/runs", wanted, Idempotency_Key=idempotency_key)
 
     def cancel(self, ref: str) -> RunProgress:
         """Stop a run."""
-        return self._post(RunProgress, f"/v1/runs/{_one(ref)}/cancel")
+        return self.post(RunProgress, f"/v1/runs/{_one(ref)}/cancel")
 
     def resume(self, ref: str, controls: Controls | None) -> RunProgress:
         """Take a run up again."""
-        return self._post(RunProgress, f"/v1/runs/{_one(ref)}/resume", controls)
+        return self.post(RunProgress, f"/v1/runs/{_one(ref)}/resume", controls)
 
     def watch(self, ref: str) -> Iterator[RunProgress]:
         """Yield how far a run is whenever that changes, until it rests."""
@@ -132,39 +138,39 @@ class RemoteSource:
 
     def runs(self, limit: int) -> tuple[RunFacts, ...]:
         """List the newest runs."""
-        return self._get(RunPage, "/v1/runs", limit=min(limit, PAGE)).runs
+        return self.get(RunPage, "/v1/runs", limit=min(limit, PAGE)).runs
 
     def progress(self, ref: str) -> RunProgress:
         """Tell how far a run is."""
-        return self._get(RunProgress, f"/v1/runs/{_one(ref)}")
+        return self.get(RunProgress, f"/v1/runs/{_one(ref)}")
 
     def leaderboard(self, ref: str, basis: Basis, *, components: bool) -> Leaderboard:
         """Rank a run's systems."""
         del components  # a server always tells them
-        return self._get(Leaderboard, f"/v1/runs/{_one(ref)}/leaderboard", basis=basis)
+        return self.get(Leaderboard, f"/v1/runs/{_one(ref)}/leaderboard", basis=basis)
 
     def comparison(self, ref: str, first: str, second: str) -> Comparison:
         """Compare two systems of a run."""
-        return self._get(Comparison, f"/v1/runs/{_one(ref)}/compare", first=first, second=second)
+        return self.get(Comparison, f"/v1/runs/{_one(ref)}/compare", first=first, second=second)
 
     def frontier(self, ref: str, basis: Basis) -> Frontier:
         """Tell who is undominated."""
-        return self._get(Frontier, f"/v1/runs/{_one(ref)}/frontier", basis=basis)
+        return self.get(Frontier, f"/v1/runs/{_one(ref)}/frontier", basis=basis)
 
     def attempts(self, ref: str, which: Any) -> AttemptPage:
         """List attempts of a run; many come in pages."""
         query = {"system": which.system, "status": which.status, "passed": which.passed}
         path = f"/v1/runs/{_one(ref)}/attempts"
-        page = self._get(AttemptPage, path, **query, limit=min(which.limit, PAGE))
+        page = self.get(AttemptPage, path, **query, limit=min(which.limit, PAGE))
         while page.next and len(page.attempts) < which.limit:
             left = min(which.limit - len(page.attempts), PAGE)
-            more = self._get(AttemptPage, path, **query, limit=left, cursor=page.next)
+            more = self.get(AttemptPage, path, **query, limit=left, cursor=page.next)
             page = msgspec.structs.replace(more, attempts=page.attempts + more.attempts)
         return msgspec.structs.replace(page, next=None)
 
     def attempt(self, ref: str) -> AttemptDetail:
         """Return an attempt and what was said."""
-        return self._get(AttemptDetail, f"/v1/attempts/{_one(ref)}")
+        return self.get(AttemptDetail, f"/v1/attempts/{_one(ref)}")
 
     def export(self, ref: str) -> Iterator[dict[str, Any]]:
         """Yield every attempt of a run."""
@@ -176,11 +182,11 @@ class RemoteSource:
 
     def score(self, ref: str) -> int:
         """Judge a run's transcripts again."""
-        return self._post(Rescored, f"/v1/runs/{_one(ref)}/score").attempts
+        return self.post(Rescored, f"/v1/runs/{_one(ref)}/score").attempts
 
     def workers(self) -> Workers:
         """Tell who works, what waits, and what is used."""
-        return self._get(Workers, "/v1/workers")
+        return self.get(Workers, "/v1/workers")
 
 
 def _one(ref: str) -> str:

@@ -13,16 +13,12 @@ from qbench.benchmarks.analysis.drift import Watch
 from qbench.cli import render, render_history
 from qbench.cli.options import Database, Json, RunRef, command, read_order, words
 from qbench.cli.results import BasisName, basis_of
+from qbench.cli.source import Server
+from qbench.cli.timetables import open_timetables
 from qbench.errors import ConfigError, NotFound
-from qbench.service import timetable
-from qbench.service.access import LOCAL
-from qbench.service.history import MOST, history_of
-from qbench.service.pricebook import read_prices
+from qbench.service.history import MOST
 from qbench.service.report import to_json
-from qbench.service.repricing import keep
-from qbench.service.repricing import reprice as priced_again
 from qbench.service.schedules import Act, Delivery, Recurring
-from qbench.service.store import Store
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a schedule.")]
 
@@ -82,18 +78,18 @@ def _act(name: str) -> Act:
     return known[name]
 
 
-def _at(database: Database = "", json: Json = False) -> None:
+def _at(server: Server = "", database: Database = "", json: Json = False) -> None:
     """Declare where it is written and how it is shown."""
 
 
 def _add(**given: Any) -> None:
     """Make a schedule; the service's beat fires it."""
     own = {name: given.pop(name) for name in signature(read_recurring).parameters}
-    database, json = given.pop("database"), given.pop("json")
+    server, database, json = (given.pop(name) for name in ("server", "database", "json"))
     order, controls = read_order(**given)
     what = replace(read_recurring(**own), order=order, controls=controls)
-    with Store.open(database) as store:
-        made = timetable.add(store, what, LOCAL, _now())
+    with open_timetables(server, database) as source:
+        made = source.add(what)
     if json:
         render.raw(to_json(made))
         return
@@ -111,10 +107,10 @@ schedule.command("add")(_add)
 
 
 @schedule.command("list")
-def list_schedules(database: Database = "", json: Json = False) -> None:
+def list_schedules(server: Server = "", database: Database = "", json: Json = False) -> None:
     """List the schedules."""
-    with Store.open(database) as store:
-        found = timetable.Timetable(schedules=store.schedules())
+    with open_timetables(server, database) as source:
+        found = source.all()
     if json:
         render.raw(to_json(found))
     else:
@@ -122,10 +118,10 @@ def list_schedules(database: Database = "", json: Json = False) -> None:
 
 
 @schedule.command("show")
-def show(name: Name, database: Database = "", json: Json = False) -> None:
+def show(name: Name, server: Server = "", database: Database = "", json: Json = False) -> None:
     """Show a schedule, its newest firings and the alerts they raised."""
-    with Store.open(database) as store:
-        found = timetable.detail_of(store, name)
+    with open_timetables(server, database) as source:
+        found = source.show(name)
     if json:
         render.raw(to_json(found))
     else:
@@ -133,31 +129,31 @@ def show(name: Name, database: Database = "", json: Json = False) -> None:
 
 
 @schedule.command("pause")
-def pause(name: Name, database: Database = "") -> None:
+def pause(name: Name, server: Server = "", database: Database = "") -> None:
     """Let a schedule not come due; a run under way goes on."""
-    with Store.open(database) as store:
-        timetable.pause(store, name)
+    with open_timetables(server, database) as source:
+        source.change(name, "pause")
 
 
 @schedule.command("resume")
-def resume(name: Name, database: Database = "") -> None:
+def resume(name: Name, server: Server = "", database: Database = "") -> None:
     """Let a schedule come due again; what was missed stays missed."""
-    with Store.open(database) as store:
-        timetable.resume(store, name, _now())
+    with open_timetables(server, database) as source:
+        source.change(name, "resume")
 
 
 @schedule.command("rm")
-def remove(name: Name, database: Database = "") -> None:
+def remove(name: Name, server: Server = "", database: Database = "") -> None:
     """Take a schedule away; its runs and its history stay."""
-    with Store.open(database) as store:
-        timetable.remove(store, name, _now())
+    with open_timetables(server, database) as source:
+        source.change(name, "rm")
 
 
 @schedule.command("run-now")
-def run_now(name: Name, database: Database = "", json: Json = False) -> None:
+def run_now(name: Name, server: Server = "", database: Database = "", json: Json = False) -> None:
     """Fire a schedule beside its times, at the service's next beat."""
-    with Store.open(database) as store:
-        fired = timetable.run_now(store, name, _now())
+    with open_timetables(server, database) as source:
+        fired = source.run_now(name)
     if json:
         render.raw(to_json(fired))
     else:
@@ -169,12 +165,13 @@ def history(
     name: Annotated[str, typer.Argument(metavar="[SCHEDULE]", help="Name of a schedule.")] = "",
     run: Annotated[str, typer.Option("--run", help="All runs that asked the same as this.")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest runs.")] = MOST,
+    server: Server = "",
     database: Database = "",
     json: Json = False,
 ) -> None:
     """Show what a schedule, or all runs of one request, found over time."""
-    with Store.open(database) as store:
-        found = history_of(store, schedule=name, run=run or ("" if name else "last"), limit=limit)
+    with open_timetables(server, database) as source:
+        found = source.history(name, run or ("" if name else "last"), limit)
     if json:
         render.raw(to_json(found))
     else:
@@ -187,15 +184,14 @@ def reprice(
     as_of: Annotated[str, typer.Option(metavar="DATE", help="Like 2026-03-01; [today]")] = "",
     basis: BasisName = "saturated",
     save: Annotated[bool, typer.Option("--save", help="Keep the table as a snapshot.")] = False,
+    server: Server = "",
     database: Database = "",
     json: Json = False,
 ) -> None:
     """Rank a run at the prices of another day; what was booked stays as it is."""
     day = _day(as_of)
-    with Store.open(database) as store:
-        found = priced_again(store, ref, read_prices(), day, basis_of(basis))
-        if save:
-            keep(store, found, _now())
+    with open_timetables(server, database) as source:
+        found = source.reprice(ref, day, basis_of(basis), save=save)
     if json:
         render.raw(to_json(found))
     else:

@@ -72,3 +72,29 @@ def test_a_server_and_a_database_are_one_too_many(finished: Program, server: str
     ended = finished("runs", "--server", server, "--database", "x.db")
     assert ended.code == 2
     assert "not both" in ended.talk
+
+
+@pytest.mark.parametrize("json", [False, True])
+@pytest.mark.parametrize(
+    "verb", [("history",), ("reprice", "last", "--as-of", "2026-03-01"), ("schedule", "list")]
+)
+def test_what_recurs_is_the_same_too(
+    finished: Program, server: str, verb: tuple[str, ...], json: bool
+) -> None:
+    arguments = (*verb, "--json") if json else verb
+    here, there = finished(*arguments), finished(*arguments, "--server", server)
+    assert there.code == here.code == 0, there.talk
+    assert MADE_AT.sub("", there.out) == MADE_AT.sub("", here.out)
+
+
+def test_a_schedule_is_kept_by_a_server(finished: Program, server: str) -> None:
+    there = ("--server", server)
+    sums = ("--suite", "sums", "--engine", "scripted", "-n", "20")
+    made = finished("schedule", "add", "far", "--cron", "0 3 * * *", *sums, *there)
+    assert made.code == 0, made.talk
+    assert (
+        finished("schedule", "show", "far").out == finished("schedule", "show", "far", *there).out
+    )
+    for act in ("pause", "resume", "rm"):
+        assert finished("schedule", act, "far", *there).code == 0
+    assert "far" not in finished("schedule", "list").out

@@ -12,6 +12,7 @@ from qbench.service import timetable
 from qbench.service.api.answers import answer, body_of, problems_of, says, takes
 from qbench.service.api.deps import DeskDep, PricesDep, Reader, Runner, StoreDep
 from qbench.service.history import MOST, History, history_of
+from qbench.service.keys import audited
 from qbench.service.repricing import Repriced, keep, reprice
 from qbench.service.schedules import Recurring, Schedule
 from qbench.service.scheduling import fire
@@ -54,6 +55,7 @@ async def add_schedule(request: Request, store: StoreDep, caller: Runner) -> Res
     wanted = await body_of(request, Recurring)
     now = datetime.now(UTC)
     made = await run_in_threadpool(timetable.add, store, wanted, caller, now)
+    await run_in_threadpool(audited, store, caller, "schedule.add", made.name)
     return answer(made, 201, {"Location": f"/v1/schedules/{made.name}"})
 
 
@@ -75,8 +77,9 @@ def show_schedule(name: str, store: StoreDep, _: Reader) -> Response:
     status_code=204,
     summary="Remove a schedule",
 )
-def remove_schedule(name: str, store: StoreDep, _: Runner) -> Response:
+def remove_schedule(name: str, store: StoreDep, caller: Runner) -> Response:
     """Take a schedule away; its runs and its history stay."""
+    audited(store, caller, "schedule.remove", name)
     timetable.remove(store, name, datetime.now(UTC))
     return Response(status_code=204)
 
@@ -87,8 +90,9 @@ def remove_schedule(name: str, store: StoreDep, _: Runner) -> Response:
     response_class=Response,
     summary="Pause a schedule",
 )
-def pause_schedule(name: str, store: StoreDep, _: Runner) -> Response:
+def pause_schedule(name: str, store: StoreDep, caller: Runner) -> Response:
     """Let it not come due; a run under way goes on."""
+    audited(store, caller, "schedule.pause", name)
     return answer(timetable.pause(store, name))
 
 
@@ -98,8 +102,9 @@ def pause_schedule(name: str, store: StoreDep, _: Runner) -> Response:
     response_class=Response,
     summary="Resume a schedule",
 )
-def resume_schedule(name: str, store: StoreDep, _: Runner) -> Response:
+def resume_schedule(name: str, store: StoreDep, caller: Runner) -> Response:
     """Let it come due again; what was missed stays missed."""
+    audited(store, caller, "schedule.resume", name)
     return answer(timetable.resume(store, name, datetime.now(UTC)))
 
 
@@ -111,9 +116,10 @@ def resume_schedule(name: str, store: StoreDep, _: Runner) -> Response:
     summary="Fire a schedule",
 )
 def run_schedule_now(
-    name: str, store: StoreDep, desk: DeskDep, prices: PricesDep, _: Runner
+    name: str, store: StoreDep, desk: DeskDep, prices: PricesDep, caller: Runner
 ) -> Response:
     """Fire beside its own times; skipped while an earlier firing is under way."""
+    audited(store, caller, "schedule.run-now", name)
     now = datetime.now(UTC)
     fired = timetable.run_now(store, name, now)
     if store.schedule(name).what.act == "run":  # a re-pricing takes longer than a request may
