@@ -30,7 +30,15 @@ FOREIGN = (
 )
 """Loggers of libraries that bring handlers of their own."""
 
-CHATTY = ("httpx", "httpcore", "asyncio", "LiteLLM", "mcp")
+CHATTY = (
+    "httpx",
+    "httpcore",
+    "asyncio",
+    "LiteLLM",
+    "mcp",
+    "celery.app.trace",
+    "celery.worker.strategy",
+)
 """Loggers that tell every request at INFO: a benchmark makes thousands a minute."""
 
 

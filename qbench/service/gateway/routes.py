@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from qbench.errors import BudgetReached, ConfigError, PriceMissing, QbenchError
 from qbench.service.access import Caller
 from qbench.service.api.answers import answer
 from qbench.service.gateway.backend import Backend, Json
 from qbench.service.gateway.metering import Metered, last_event
-from qbench.service.gateway.proxy import Proxy
+from qbench.service.gateway.proxy import Proxy, Upstream
 from qbench.service.gateway.wire import MOST_BYTES, event, read_body, refusal
 from qbench.service.report import to_json
 from qbench.service.store import Store
@@ -80,16 +82,16 @@ class Gateway:
 
     async def _ask_api(self, metered: Metered, body: Json, *, legacy: bool) -> Response:
         metered.price = self.backend.price(body["model"])
-        asks_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        asks_usage = _asks_usage(body)
         if body.get("stream"):
-            options = (body.get("stream_options") or {}) | {"include_usage": True}
-            body = {**body, "stream_options": options}
+            body = {**body, "stream_options": _with_usage(body)}
         found = await self.backend.complete(body["model"], body, legacy=legacy)
         if isinstance(found, dict):
             metered.seen.whole(to_json(found))
             await metered.done(200)
             return answer(found)
-        return _streamed(self._api_events(metered, found, asks_usage=asks_usage))
+        events = self._api_events(metered, found, asks_usage=asks_usage)
+        return Streamed(events, metered, AsyncExitStack())
 
     async def _api_events(
         self, metered: Metered, chunks: AsyncIterator[Json], *, asks_usage: bool
@@ -107,49 +109,63 @@ class Gateway:
 
     async def _ask_engine(self, metered: Metered, body: Json, path: str) -> Response:
         """Hold the engine, forward the request byte by byte, and let go when it is answered."""
-        held = self.backend.engine(body["model"])
-        engine = await held.__aenter__()
-        try:
+        async with AsyncExitStack() as stack:
+            engine = await stack.enter_async_context(self.backend.engine(body["model"]))
             metered.begin_on(engine)
-            asks_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+            stack.callback(metered.end_on)
             sent = body | {"model": engine.served_name}
             if body.get("stream"):
-                sent["stream_options"] = (body.get("stream_options") or {}) | {
-                    "include_usage": True
-                }
+                sent["stream_options"] = _with_usage(body)
             upstream = await self.proxy.post(engine.url + path, sent)
-        except BaseException:
-            metered.end_on()
-            await held.__aexit__(None, None, None)
-            raise
+            if not upstream.is_stream:
+                data = await upstream.read()
+                metered.seen.whole(data)
+                await metered.done(upstream.status)
+                return Response(data, upstream.status, media_type="application/json")
+            events = _engine_events(metered, upstream, asks_usage=_asks_usage(body))
+            return Streamed(events, metered, stack.pop_all())
 
-        async def events() -> AsyncIterator[bytes]:
-            try:
-                async with metered.streaming():
-                    async for piece in upstream.pieces():
-                        for one, usage_alone in metered.events(piece):
-                            if asks_usage or not usage_alone:
-                                yield one
-            except QbenchError as error:
-                yield last_event(error)
-            finally:
-                await held.__aexit__(None, None, None)
 
-        if upstream.is_stream:
-            return _streamed(events())
+class Streamed(StreamingResponse):
+    """Server-sent events; what they hold is let go also when nobody begins to read them."""
+
+    def __init__(
+        self, events: AsyncIterator[bytes], metered: Metered, held: AsyncExitStack
+    ) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(events, media_type="text/event-stream", headers=headers)
+        self._metered = metered
+        self._held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events."""
         try:
-            data = await upstream.read()
-            metered.seen.whole(data)
-            await metered.done(upstream.status)
+            await super().__call__(scope, receive, send)
         finally:
-            metered.end_on()
-            await held.__aexit__(None, None, None)
-        return Response(data, upstream.status, media_type="application/json")
+            await asyncio.shield(self._metered.left())
+            await asyncio.shield(self._held.aclose())
 
 
-def _streamed(events: AsyncIterator[bytes]) -> Response:
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
+async def _engine_events(
+    metered: Metered, upstream: Upstream, *, asks_usage: bool
+) -> AsyncIterator[bytes]:
+    try:
+        async with metered.streaming():
+            async for piece in upstream.pieces():
+                for one, usage_alone in metered.events(piece):
+                    if asks_usage or not usage_alone:
+                        yield one
+    except QbenchError as error:
+        yield last_event(error)
+
+
+def _asks_usage(body: Json) -> bool:
+    return bool((body.get("stream_options") or {}).get("include_usage"))
+
+
+def _with_usage(body: Json) -> Json:
+    """Ask for usage in the last event: it is metered, and shown to those who asked for it."""
+    return (body.get("stream_options") or {}) | {"include_usage": True}
 
 
 def _caller(request: Request) -> Caller:
