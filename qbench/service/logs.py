@@ -36,6 +36,7 @@ CHATTY = (
     "asyncio",
     "LiteLLM",
     "mcp",
+    "alembic",
     "celery.app.trace",
     "celery.worker.strategy",
 )
