@@ -10,7 +10,8 @@ import typer
 from qbench.benchmarks.catalogue import SUITES, load_suite
 from qbench.cli import render, render_tables
 from qbench.cli.options import Json, command
-from qbench.kernels.formats import FORMATS, Format, compute_path
+from qbench.kernels.formats import FORMATS, Format
+from qbench.kernels.paths import compute_path
 from qbench.service.apiprices import installed_litellm, price_lookup, price_missing
 from qbench.service.catalogue import DEFAULT_MODEL, MODELS, is_api
 from qbench.service.money import MachinePrice, TokenPrice

@@ -1,8 +1,9 @@
-"""Small floats: E4M3 and E2M1 as value tables, and rounding to them.
+"""Small floats: E4M3, E2M1 and NF4 as value tables, and rounding to them.
 
 E4M3 is the finite variant of the OCP FP8 specification (arXiv 2209.05433): bias 7, largest 448, no
 infinities, NaN where all bits below the sign are set. E2M1 is the element of the OCP microscaling
-formats: bias 1, largest 6, neither infinity nor NaN. Both keep the sign of zero.
+formats: bias 1, largest 6, neither infinity nor NaN. Both keep the sign of zero. NF4 is a
+list of 16 levels: quantiles of a normal distribution (QLoRA, arXiv 2305.14314, appendix E).
 """
 
 from __future__ import annotations
@@ -55,8 +56,40 @@ E4M3 = Grid(name="e4m3", exponent_bits=4, mantissa_bits=3, bias=7, nan_code=0x7F
 E2M1 = Grid(name="e2m1", exponent_bits=2, mantissa_bits=1, bias=1, nan_code=None)
 
 
-def encode(values: Tensor, grid: Grid) -> Tensor:
-    """Return the uint8 codes nearest to ``values``, any shape; ties go to the even code.
+class Levels(Struct, frozen=True, kw_only=True):
+    """A list of numbers, ascending: the code is the index."""
+
+    name: str
+    values: tuple[float, ...]
+
+
+NF4 = Levels(
+    name="nf4",
+    values=(
+        -1.0,
+        -0.6961928009986877,
+        -0.5250730514526367,
+        -0.39491748809814453,
+        -0.28444138169288635,
+        -0.18477343022823334,
+        -0.09105003625154495,
+        0.0,
+        0.07958029955625534,
+        0.16093020141124725,
+        0.24611230194568634,
+        0.33791524171829224,
+        0.44070982933044434,
+        0.5626170039176941,
+        0.7229568362236023,
+        1.0,
+    ),
+)
+
+
+def encode(values: Tensor, grid: Grid | Levels) -> Tensor:
+    """Return the uint8 codes nearest to ``values``, any shape.
+
+    Ties go to the even code of a Grid, and to the lower one of Levels.
 
     Values beyond the largest, infinities included, saturate. Works in float32: float64 input is
     rounded to that first.
@@ -71,17 +104,23 @@ def encode(values: Tensor, grid: Grid) -> Tensor:
             hint="Look for the damaged tensor: its checkpoint may be incomplete.",
         )
     exact = values.to(torch.float32)
+    if isinstance(grid, Levels):
+        return torch.bucketize(exact, _middles(grid).to(exact.device)).to(torch.uint8)
     codes = torch.bucketize(exact.abs(), _boundaries(grid).to(exact.device))
     return (codes + exact.signbit() * grid.sign_bit).to(torch.uint8)
 
 
-def decode(codes: Tensor, grid: Grid) -> Tensor:
+def decode(codes: Tensor, grid: Grid | Levels) -> Tensor:
     """Return the float32 values of ``codes`` (integers, any shape)."""
-    table = [grid.value(code) for code in range(2 * grid.sign_bit)]
+    table = (
+        grid.values
+        if isinstance(grid, Levels)
+        else [grid.value(code) for code in range(2 * grid.sign_bit)]
+    )
     return torch.tensor(table, dtype=torch.float32, device=codes.device)[codes.long()]
 
 
-def round_to(values: Tensor, grid: Grid) -> Tensor:
+def round_to(values: Tensor, grid: Grid | Levels) -> Tensor:
     """Return ``values`` rounded to ``grid`` as float32; see ``encode``."""
     return decode(encode(values, grid), grid)
 
@@ -95,3 +134,9 @@ def _boundaries(grid: Grid) -> Tensor:
     middles = (sizes[:-1] + sizes[1:]) / 2
     below = torch.nextafter(middles, torch.zeros_like(middles))
     return torch.where(torch.arange(len(middles)) % 2 == 0, middles, below)
+
+
+def _middles(levels: Levels) -> Tensor:
+    """Return the boundaries between neighbouring levels."""
+    values = torch.tensor(levels.values, dtype=torch.float32)
+    return (values[:-1] + values[1:]) / 2

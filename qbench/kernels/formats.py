@@ -1,96 +1,24 @@
 """Number formats as values: how weights and activations are stored and multiplied.
 
 A Format is a composition (what becomes of weights, what becomes of activations, what everything
-else is stored in); a preset is a name for one. Nothing here needs torch: `qbench.kernels.reference`
-does the arithmetic that a Scheme describes.
+else is stored in, what rotates them, how codes are found); a preset is a name for one. Nothing
+here needs torch: `qbench.kernels.reference` does the arithmetic that a Scheme describes.
 
 Conventions are those of compressed-tensors, in which vLLM loads checkpoints.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from qbench.errors import ConfigError, NotFound, Unsupported
+from qbench.errors import NotFound, Unsupported
+from qbench.kernels.schemes import FLOAT_BITS, SMALLEST_GROUP, FloatName, Scheme
 
-Element = Literal["int8", "int4", "e4m3", "e2m1"]
-Granularity = Literal["tensor", "channel", "token", "group"]
-FloatName = Literal["bfloat16", "float16", "float32"]
-ComputePath = Literal["native", "weight-only fallback", "emulated", "unknown"]
-"""The words of an Endpoint's compute path."""
-
-ELEMENT_BITS: dict[Element, int] = {"int8": 8, "int4": 4, "e4m3": 8, "e2m1": 4}
-FLOAT_BITS: dict[FloatName, int] = {"bfloat16": 16, "float16": 16, "float32": 32}
-
-SMALLEST_GROUP = 16
-"""Below this a 16-bit scale costs more than a bit per weight, and no kernel has such groups."""
-
-
-class Scheme(Struct, frozen=True, kw_only=True):
-    """How one tensor becomes codes and scales: ``value = code * scale``.
-
-    Raises:
-        ConfigError: a group size without groups, groups without a size.
-
-    """
-
-    element: Element
-    strategy: Granularity
-    """What shares one scale: everything, an output row, a token, or ``group`` columns of a row."""
-    group: int | None = None
-    """Columns per scale, for ``group`` alone."""
-    scale_dtype: FloatName = "bfloat16"
-    dynamic: bool = False
-    """Scales are found anew for each input (activations) instead of once (weights)."""
-    symmetric: bool = True
-    """No zero point. The only kind there is so far."""
-
-    def __post_init__(self) -> None:
-        """Refuse what contradicts itself."""
-        sized = self.group is not None and self.group > 0
-        if sized != (self.strategy == "group") or (self.group is not None and not sized):
-            raise ConfigError(
-                f"A scheme with strategy {self.strategy!r} cannot have group {self.group}.",
-                hint='Give a positive group with strategy "group", and none with the others.',
-            )
-        if not self.symmetric:
-            raise ConfigError(
-                "Asymmetric schemes (with a zero point) are not implemented.",
-                hint="Use symmetric=True.",
-            )
-
-    @property
-    def element_bits(self) -> int:
-        """Bits of one code."""
-        return ELEMENT_BITS[self.element]
-
-    @property
-    def scale_bits(self) -> int:
-        """Bits of one scale."""
-        return FLOAT_BITS[self.scale_dtype]
-
-    def bits(self, columns: int | None = None) -> float:
-        """Return stored bits per value of a matrix with ``columns``, scales included.
-
-        Scales of rows are spread over the columns; without ``columns`` they are not counted, and
-        the one scale of a whole tensor never is.
-        """
-        shared_by = self.group or (columns if self.strategy == "channel" else None)
-        return self.element_bits + (self.scale_bits / shared_by if shared_by else 0.0)
-
-    def packed_bits(self, rows: int, columns: int) -> int:
-        """Return the bits of a packed matrix (rows, columns): codes and scales, no padding."""
-        scales = {
-            "tensor": 1,
-            "channel": rows,
-            "token": rows,
-            "group": rows * columns // (self.group or 1),
-        }
-        return rows * columns * self.element_bits + scales[self.strategy] * self.scale_bits
+Recipe = Literal["rtn", "gptq", "awq", "smoothquant+gptq", "mse"]
+"""How codes are found: rounded to nearest, or with calibration data by the method of a paper."""
 
 
 class Format(Struct, frozen=True, kw_only=True):
@@ -103,6 +31,12 @@ class Format(Struct, frozen=True, kw_only=True):
     """Inputs of the same layers. None: kept as ``storage``."""
     storage: FloatName = "bfloat16"
     """Everything else, and the type in which products leave a layer."""
+    arithmetic: FloatName | None = None
+    """What everything is computed in where that is wider than ``storage`` (LayerCast)."""
+    rotation: int | None = None
+    """Columns of the orthonormal Hadamard blocks that rotate weights and inputs of a layer."""
+    recipe: Recipe = "rtn"
+    """How its weights are made where nobody says otherwise."""
     about: str = ""
     paper: str = ""
 
@@ -113,6 +47,11 @@ class Format(Struct, frozen=True, kw_only=True):
         if usual is None or self.weights is None or self.weights.group == usual.group:
             return self.name
         return f"{self.name} group {self.weights.group}"
+
+    @property
+    def quantized(self) -> bool:
+        """Whether codes are made of anything."""
+        return self.weights is not None or self.activations is not None
 
     def bits_per_weight(self, columns: int | None = None) -> float:
         """Return stored bits per weight of a linear layer with ``columns`` inputs and its scales.
@@ -134,36 +73,174 @@ INT8_CHANNEL = Scheme(element="int8", strategy="channel")
 INT8_TOKEN = Scheme(element="int8", strategy="token", scale_dtype="float32", dynamic=True)
 E4M3_CHANNEL = Scheme(element="e4m3", strategy="channel")
 E4M3_TOKEN = Scheme(element="e4m3", strategy="token", scale_dtype="float32", dynamic=True)
+E4M3_BLOCK = Scheme(element="e4m3", strategy="block", group=128, rows=128, scale_dtype="float32")
+E4M3_GROUP = Scheme(
+    element="e4m3", strategy="group", group=128, scale_dtype="float32", dynamic=True
+)
 INT4_GROUP = Scheme(element="int4", strategy="group", group=128)
+INT4_ZERO = Scheme(element="int4", strategy="group", group=128, symmetric=False)
+INT3_GROUP = Scheme(element="int3", strategy="group", group=128)
+INT2_GROUP = Scheme(element="int2", strategy="group", group=128)
+NF4_BLOCK = Scheme(element="nf4", strategy="group", group=64, scale_dtype="float32")
+NVFP4 = Scheme(element="e2m1", strategy="group", group=16, scale_dtype="e4m3")
+MXFP4 = Scheme(element="e2m1", strategy="group", group=32, scale_dtype="e8m0")
+MXFP8 = Scheme(element="e4m3", strategy="group", group=32, scale_dtype="e8m0")
+INT4_SMALL = Scheme(element="int4", strategy="group", group=32)
+
+
+def _live(scheme: Scheme) -> Scheme:
+    """Return the scheme of activations: scales are found anew for each input."""
+    return msgspec.structs.replace(scheme, dynamic=True)
+
+
+ROTATION = 128
+"""Hadamard block of MR-GPTQ (arXiv 2509.23202): larger than a group, smaller than a layer."""
+
+_DEATH = "arXiv 2411.02355"
+_MR = "arXiv 2509.23202"
+_MX = "OCP MX v1.0, arXiv 2310.10537"
 
 _PRESETS = (
     Format(name="bf16", about="bfloat16 throughout: the usual baseline."),
     Format(name="fp16", storage="float16", about="IEEE half precision throughout."),
     Format(name="fp32", storage="float32", about="Single precision throughout."),
     Format(
+        name="layercast",
+        arithmetic="float32",
+        about="bfloat16 weights, each cast to float32 for its product; all arithmetic in float32.",
+        paper="arXiv 2506.09501 (LayerCast)",
+    ),
+    Format(
         name="fp8",
         weights=E4M3_CHANNEL,
         activations=E4M3_TOKEN,
         about="FP8 E4M3: weights per output channel, activations per token as they come.",
-        paper="arXiv 2411.02355 (W8A8-FP); format: arXiv 2209.05433",
+        paper=f"{_DEATH} (W8A8-FP); format: arXiv 2209.05433",
+    ),
+    Format(
+        name="fp8-block",
+        weights=E4M3_BLOCK,
+        activations=E4M3_GROUP,
+        about="FP8 E4M3: weights in blocks of 128 x 128, activations in groups of 128.",
+        paper="arXiv 2412.19437 (DeepSeek-V3, 3.3)",
     ),
     Format(
         name="w8a8",
         weights=INT8_CHANNEL,
         activations=INT8_TOKEN,
         about="int8: weights per output channel, activations per token as they come.",
-        paper="arXiv 2411.02355 (W8A8-INT), here rounded to nearest without GPTQ",
+        paper=f"{_DEATH} (W8A8-INT)",
     ),
     Format(
         name="w8a16",
         weights=INT8_CHANNEL,
         about="int8 weights per output channel, 16-bit activations.",
+        paper="arXiv 2208.07339 (LLM.int8), without its outlier columns",
     ),
     Format(
         name="w4a16",
         weights=INT4_GROUP,
         about="int4 weights in groups of 128 columns, 16-bit activations.",
-        paper="arXiv 2411.02355 (W4A16-INT), here rounded to nearest without GPTQ",
+        paper=f"{_DEATH} (W4A16-INT)",
+    ),
+    Format(
+        name="w4a16-awq",
+        weights=INT4_ZERO,
+        recipe="awq",
+        about="int4 weights with zero points in groups of 128, salient channels scaled first.",
+        paper="arXiv 2306.00978 (AWQ)",
+    ),
+    Format(
+        name="w4a8",
+        weights=INT4_GROUP,
+        activations=E4M3_TOKEN,
+        about="int4 weights in groups of 128, E4M3 activations per token.",
+        paper="arXiv 2405.04532 (QServe) with FP8 activations, as in arXiv 2307.09782",
+    ),
+    Format(
+        name="w4a8-fp4",
+        weights=MXFP4,
+        activations=E4M3_TOKEN,
+        about="E2M1 weights with power-of-two scales per 32 columns, E4M3 activations per token.",
+        paper="arXiv 2307.09782 (ZeroQuant-FP, M1)",
+    ),
+    Format(
+        name="nvfp4",
+        weights=NVFP4,
+        activations=_live(NVFP4),
+        about="E2M1 in groups of 16 with E4M3 scales below one float32 scale, both sides.",
+        paper=f"arXiv 2509.25149 (NVFP4); {_MR}",
+    ),
+    Format(
+        name="nvfp4a16",
+        weights=NVFP4,
+        about="NVFP4 weights, 16-bit activations.",
+        paper="arXiv 2509.25149 (NVFP4)",
+    ),
+    Format(
+        name="mxfp4",
+        weights=MXFP4,
+        activations=_live(MXFP4),
+        about="E2M1 in groups of 32 with power-of-two scales, both sides.",
+        paper=_MX,
+    ),
+    Format(
+        name="mxfp4a16",
+        weights=MXFP4,
+        about="MXFP4 weights, 16-bit activations.",
+        paper=_MX,
+    ),
+    Format(
+        name="mxfp8",
+        weights=MXFP8,
+        activations=_live(MXFP8),
+        about="E4M3 in groups of 32 with power-of-two scales, both sides.",
+        paper=_MX,
+    ),
+    Format(
+        name="nf4",
+        weights=NF4_BLOCK,
+        about="NormalFloat weights in blocks of 64 with float32 peaks, 16-bit activations.",
+        paper="arXiv 2305.14314 (QLoRA), without double quantization",
+    ),
+    Format(
+        name="w3a16",
+        weights=INT3_GROUP,
+        about="int3 weights in groups of 128, 16-bit activations.",
+        paper="arXiv 2210.17323 (GPTQ), arXiv 2502.13178",
+    ),
+    Format(
+        name="w2a16",
+        weights=INT2_GROUP,
+        about="int2 weights in groups of 128, 16-bit activations: usually breaks a model.",
+        paper="arXiv 2210.17323 (GPTQ), arXiv 2502.13178",
+    ),
+    Format(
+        name="mxfp4-mr",
+        weights=MXFP4,
+        activations=_live(MXFP4),
+        rotation=ROTATION,
+        recipe="gptq",
+        about="MXFP4 after block Hadamard rotation, weights by GPTQ.",
+        paper=f"{_MR} (MR-GPTQ)",
+    ),
+    Format(
+        name="nvfp4-mr",
+        weights=NVFP4,
+        activations=_live(NVFP4),
+        rotation=ROTATION,
+        recipe="gptq",
+        about="NVFP4 after block Hadamard rotation, weights by GPTQ.",
+        paper=f"{_MR} (MR-GPTQ)",
+    ),
+    Format(
+        name="int4-mr",
+        weights=INT4_SMALL,
+        activations=msgspec.structs.replace(_live(INT4_SMALL), scale_dtype="float32"),
+        rotation=ROTATION,
+        recipe="gptq",
+        about="int4 in groups of 32 on both sides after block Hadamard rotation, weights by GPTQ.",
+        paper=f"{_MR} (its INT4 comparison); arXiv 2404.00456 (QuaRot)",
     ),
 )
 FORMATS: dict[str, Format] = {preset.name: preset for preset in _PRESETS}
@@ -179,87 +256,49 @@ def get_format(name: str) -> Format:
 
 
 def fitted(fmt: Format, columns: int) -> Format:
-    """Return ``fmt`` with a group that divides ``columns``.
+    """Return ``fmt`` with groups and rotation blocks that divide ``columns``.
 
-    The wanted group where it divides, else the largest power of two below it that does.
+    The wanted size where it divides, else the largest power of two below it that does. The groups
+    of NVFP4 and of the MX formats are what they are: they are not fitted.
 
     Raises:
-        Unsupported: no group of at least ``SMALLEST_GROUP`` divides ``columns``.
+        Unsupported: no size of at least ``SMALLEST_GROUP`` divides ``columns``.
 
     """
-    scheme = fmt.weights
-    if scheme is None or scheme.group is None or columns % scheme.group == 0:
-        return fmt
-    powers = (1 << power for power in range(scheme.group.bit_length() - 1, 0, -1))
-    for group in powers:
-        if group >= SMALLEST_GROUP and columns % group == 0:
-            weights = msgspec.structs.replace(scheme, group=group)
-            return msgspec.structs.replace(fmt, weights=weights)
-    raise Unsupported(
-        f"{fmt.name} needs groups of {SMALLEST_GROUP} to {scheme.group} columns, and none divides "
-        f"a layer with {columns}.",
-        hint="Use a format with one scale per channel, for example w8a16 or fp8.",
-    )
+    changes: dict[str, object] = {
+        side: _fitted_scheme(fmt.name, scheme, columns)
+        for side, scheme in (("weights", fmt.weights), ("activations", fmt.activations))
+        if scheme is not None
+    }
+    if fmt.rotation is not None:
+        changes["rotation"] = _fitting(fmt.name, fmt.rotation, columns)
+    return msgspec.structs.replace(fmt, **changes)
 
 
-def compute_path(fmt: Format, architecture: str, *, emulated: bool) -> ComputePath:
-    """Say what runs when ``fmt`` is served on ``architecture``.
-
-    Args:
-        fmt: what was asked for.
-        architecture: ``sm_90`` or a CPU with its flags, ``x86_64 avx512_bf16``.
-        emulated: the engine multiplies dequantized values (``qbench.kernels.linear``) instead of
-            codes. Formats without codes are not touched by that.
-
-    Returns:
-        What vLLM's kernels do for that compute capability; ``unknown`` where its documentation
-        refuses the pair or says nothing.
-
-    """
-    if emulated and (fmt.weights or fmt.activations):
-        return "emulated"
-    capability = re.search(r"\bsm_(\d+)", architecture)
-    if capability is None:
-        return _path_on_cpu(fmt, architecture)
-    return _path_on_gpu(fmt, int(capability[1]))
+def _fitted_scheme(name: str, scheme: Scheme, columns: int) -> Scheme:
+    if scheme.group is None or columns % scheme.group == 0:
+        return scheme
+    if scheme.scale_dtype in ("e8m0", "e4m3"):
+        raise Unsupported(
+            f"{name} has groups of {scheme.group} columns, which do not divide a layer with "
+            f"{columns}.",
+            hint="Use a format with one scale per channel, for example w8a16 or fp8.",
+        )
+    group = _fitting(name, scheme.group, columns)
+    rows = None if scheme.rows is None else group
+    return msgspec.structs.replace(scheme, group=group, rows=rows)
 
 
-def _path_on_gpu(fmt: Format, capability: int) -> ComputePath:
-    """Follow vLLM's pages on FP8 and INT8 and its table of supported hardware."""
-    if fmt.activations is None:
-        return _path_of_weights(fmt, capability)
-    if fmt.activations.element == "e4m3" and capability >= 75:
-        return "native" if capability >= 89 else "weight-only fallback"
-    if fmt.activations.element == "int8" and 75 <= capability < 100:
-        return "native"
-    return "unknown"
-
-
-def _path_of_weights(fmt: Format, capability: int) -> ComputePath:
-    """Weight-only formats mean 16-bit arithmetic: running so is native to what they are.
-
-    Before sm_80 there is no bfloat16 in hardware; before sm_75 no kernel for quantized weights.
-    """
-    needed = 80 if fmt.storage == "bfloat16" else 75 if fmt.weights else 0
-    return "native" if capability >= needed else "unknown"
-
-
-def _path_on_cpu(fmt: Format, architecture: str) -> ComputePath:
-    """Count int8 as native where the CPU has int8 dot products (all with bf16 ones do)."""
-    if fmt.activations is None:
-        return "native"
-    dot_products = {"avx512_vnni", "avx512_bf16", "amx_bf16"} & set(architecture.split())
-    return "native" if fmt.activations.element == "int8" and dot_products else "unknown"
-
-
-def multiplies_in(fmt: Format, architecture: str) -> FloatName:
-    """Return the type in which a CPU should hold and multiply weights of ``fmt``.
-
-    float32 where an x86 CPU has no instructions for the 16-bit type: products of 16-bit numbers
-    are exact in it, so the answers are as good, and a prompt is many times faster. It depends on
-    the storage alone, so all formats of one storage are compared in the same arithmetic.
-    """
-    if not architecture.startswith("x86_64"):
-        return fmt.storage
-    in_hardware = {"avx512_bf16", "amx_bf16"} & set(architecture.split())
-    return "bfloat16" if fmt.storage == "bfloat16" and in_hardware else "float32"
+def _fitting(name: str, wanted: int, columns: int) -> int:
+    """Return the largest power of two up to ``wanted`` that divides ``columns``."""
+    if columns % wanted == 0:
+        return wanted
+    powers = (1 << power for power in range(wanted.bit_length() - 1, 0, -1))
+    found = next((p for p in powers if p >= SMALLEST_GROUP and columns % p == 0), None)
+    if found is None:
+        raise Unsupported(
+            f"{name} needs groups of {SMALLEST_GROUP} to {wanted} columns, and none divides "
+            f"a layer with {columns}.",
+            hint="Use a format with one scale per channel, for example w8a16 or fp8.",
+        )
+    return found

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qbench.errors import ConfigError, Unsupported
-from qbench.kernels.formats import FLOAT_BITS, FloatName, Format, Scheme, fitted
+from qbench.kernels.formats import Format, fitted
 from qbench.kernels.reference import FLOATS, dequantize, fake_quantize, quantize
+from qbench.kernels.schemes import FLOAT_BITS, FloatName, Scheme
 
 FOREIGN_SHARE = 0.01
 """Matrices outside linear layers may have this share of the weights before a format is refused."""

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from qbench.errors import EngineError, Unsupported
 from qbench.kernels.floats import E2M1, E4M3, round_to
-from qbench.kernels.formats import FORMATS, INT8_CHANNEL, Element, Granularity, Scheme
+from qbench.kernels.formats import FORMATS, INT8_CHANNEL
 from qbench.kernels.reference import FLOATS, Quantized, dequantize, fake_quantize, quantize
+from qbench.kernels.schemes import Element, Granularity, Scheme
 
 INTEGERS = {"int8": 8, "int4": 4}
 FLOORS = {torch.bfloat16: 2**-126, torch.float16: 2**-24, torch.float32: 2**-126}
@@ -240,5 +241,5 @@ def test_layout_does_not_matter(values: torch.Tensor) -> None:
 @given(values=matrices(), scheme=SCHEMES)
 def test_scales_have_their_type_and_its_floor(values: torch.Tensor, scheme: Scheme) -> None:
     scale = quantize(values, scheme).scale
-    assert scale.dtype is FLOATS[scheme.scale_dtype]
+    assert scale.dtype is FLOATS[scheme.scale_dtype]  # type: ignore[index] # SCHEMES has no other
     assert float(scale.float().min()) >= FLOORS[scale.dtype]

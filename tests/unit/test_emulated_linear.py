@@ -9,8 +9,9 @@ from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from qbench.errors import ConfigError, EngineError, Unsupported
-from qbench.kernels.formats import FORMATS, Format, fitted, get_format, multiplies_in
+from qbench.kernels.formats import FORMATS, Format, fitted, get_format
 from qbench.kernels.linear import AppliedFormat, EmulatedLinear, apply_format
+from qbench.kernels.paths import multiplies_in
 from qbench.kernels.reference import FLOATS, dequantize, fake_quantize, quantize
 
 QUANTIZED = sorted(name for name, fmt in FORMATS.items() if fmt.weights)
@@ -70,7 +71,7 @@ def test_a_layer_is_bit_for_bit_the_two_steps(name: str, tokens: int, bias: bool
 def test_wide_arithmetic_rounds_once_and_uses_the_same_weights(name: str) -> None:
     values = torch.randn(5, 576).bfloat16()
     narrow, wide = one_layer(bias=True), one_layer(bias=True)
-    fmt = get_format(name)
+    fmt = fitted(get_format(name), 576)
     apply_format(narrow, fmt)
     apply_format(wide, fmt, multiply_in="float32")
     assert torch.equal(narrow[0].get_parameter("weight").float(), wide[0].get_parameter("weight"))
@@ -103,8 +104,8 @@ def test_quantized_answers_differ_from_bf16_a_little() -> None:
         model = llama()
         apply_format(model, get_format(name))
         far[name] = float((model(PROMPT).logits.float() - baseline).norm() / baseline.norm())
-    assert all(0 < distance < 0.5 for distance in far.values()), far
-    assert far["w8a16"] < far["w8a8"] < far["w4a16"]
+    assert all(0 < distance < (1.5 if name == "w2a16" else 0.5) for name, distance in far.items())
+    assert far["w8a16"] < far["w8a8"] < far["w4a16"] < far["w3a16"] < far["w2a16"]
 
 
 def test_groups_are_fitted_layer_by_layer_and_said() -> None:

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query, Response
 from msgspec import Struct
 
 from qbench.benchmarks.catalogue import SUITES, load_suite
-from qbench.kernels.formats import FORMATS, compute_path
+from qbench.kernels.formats import FORMATS
+from qbench.kernels.paths import compute_path
 from qbench.service.api.answers import answer, says
 from qbench.service.api.deps import PricesDep, Reader
 from qbench.service.apiprices import installed_litellm, price_lookup, price_missing

@@ -12,16 +12,11 @@ from msgspec import Struct
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from qbench.kernels.formats import (
-    ComputePath,
-    FloatName,
-    Format,
-    compute_path,
-    get_format,
-    multiplies_in,
-)
+from qbench.kernels.formats import Format, get_format
 from qbench.kernels.linear import apply_format
+from qbench.kernels.paths import ComputePath, compute_path, multiplies_in
 from qbench.kernels.reference import FLOATS
+from qbench.kernels.schemes import FloatName
 from qbench.workers.embedded.cache import ATTENTION
 from qbench.workers.hardware import this_machine
 

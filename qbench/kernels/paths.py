@@ -1,0 +1,180 @@
+"""What really runs when a format is asked for on some hardware. Needs no torch.
+
+The table says what vLLM's linear kernels do, by compute capability. What an engine then reports of
+itself (its log) goes before this table: it is a forecast.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from msgspec import Struct
+
+from qbench.errors import NotFound
+from qbench.kernels.formats import Format
+from qbench.kernels.schemes import FloatName
+
+ComputePath = Literal["native", "weight-only fallback", "emulated", "unknown"]
+"""The words of an Endpoint's compute path."""
+
+GPUS = {
+    "t4": "sm_75",
+    "a100": "sm_80",
+    "a10": "sm_86",
+    "a40": "sm_86",
+    "a6000": "sm_86",
+    "rtx3090": "sm_86",
+    "l4": "sm_89",
+    "l40s": "sm_89",
+    "rtx4090": "sm_89",
+    "h100": "sm_90",
+    "h200": "sm_90",
+    "gh200": "sm_90",
+    "b200": "sm_100",
+    "gb200": "sm_100",
+    "b300": "sm_103",
+    "rtx5090": "sm_120",
+    "rtxpro6000": "sm_120",
+}
+"""Compute capability by the names people use."""
+
+
+class Way(Struct, frozen=True, kw_only=True):
+    """How a format's products are made."""
+
+    path: ComputePath
+    kernel: str = ""
+    """Family of kernels that vLLM takes; empty where unknown."""
+    note: str = ""
+    """What a reader must know: what is stored and what is multiplied."""
+
+
+class _Rule(Struct, frozen=True):
+    """What serves a format from one compute capability up to below another."""
+
+    since: int
+    before: int
+    way: Way
+
+
+def _native(kernel: str) -> Way:
+    return Way(path="native", kernel=kernel)
+
+
+def _fallback(kernel: str) -> Way:
+    note = "Weights are stored as the format says; activations stay in 16 bits."
+    return Way(path="weight-only fallback", kernel=kernel, note=note)
+
+
+UNKNOWN = Way(path="unknown", note="vLLM documents no kernel for this pair, or refuses it.")
+
+_WEIGHTS = (_Rule(80, 999, _native("Marlin or Machete")),)
+_FP4 = (
+    _Rule(75, 100, _fallback("Marlin")),
+    _Rule(100, 999, _native("CUTLASS or FlashInfer FP4")),
+)
+RULES: dict[str, tuple[_Rule, ...]] = {
+    "bf16": (_Rule(80, 999, _native("cuBLAS")),),
+    "fp16": (_Rule(0, 999, _native("cuBLAS")),),
+    "fp32": (_Rule(0, 999, _native("cuBLAS")),),
+    "fp8": (
+        _Rule(75, 89, _fallback("Marlin")),
+        _Rule(89, 999, _native("CUTLASS scaled_mm")),
+    ),
+    "fp8-block": (
+        _Rule(75, 89, _fallback("Marlin")),
+        _Rule(89, 999, _native("DeepGEMM, CUTLASS or Triton block FP8")),
+    ),
+    "w8a8": (_Rule(75, 100, _native("CUTLASS scaled_mm int8")),),
+    "w8a16": _WEIGHTS,
+    "w4a16": _WEIGHTS,
+    "w4a16-awq": _WEIGHTS,
+    "w4a8": (_Rule(90, 100, _native("CUTLASS W4A8")),),
+    "nvfp4": _FP4,
+    "nvfp4a16": (_Rule(75, 999, _native("Marlin")),),
+    "mxfp4": _FP4,
+    "mxfp4a16": (_Rule(75, 999, _native("Marlin")),),
+    "mxfp8": (
+        _Rule(75, 100, _fallback("Marlin")),
+        _Rule(100, 999, _native("FlashInfer MXFP8")),
+    ),
+    "nf4": (_Rule(75, 999, _native("bitsandbytes")),),
+}
+"""By preset; what is missing is unknown everywhere."""
+
+
+def architecture_of(name: str) -> str:
+    """Return the architecture that a GPU's name, or an architecture, means.
+
+    Raises:
+        NotFound: neither; lists close names.
+
+    """
+    wanted = re.sub(r"[\s_-]+", "", name.lower())
+    if known := next((sm for gpu, sm in GPUS.items() if wanted.startswith(gpu)), ""):
+        return known
+    if number := re.fullmatch(r"sm(\d+)a?", wanted):
+        return f"sm_{number[1]}"
+    if wanted.startswith(("x86", "aarch64", "arm64")):
+        return name
+    raise NotFound.among("GPU", name, [*GPUS, "sm_90"])
+
+
+def way(fmt: Format, architecture: str, *, emulated: bool = False) -> Way:
+    """Say what runs when ``fmt`` is served on ``architecture``.
+
+    Args:
+        fmt: what was asked for.
+        architecture: ``sm_90`` or a CPU with its flags, ``x86_64 avx512_bf16``.
+        emulated: the engine multiplies dequantized values (``qbench.kernels.linear``) instead of
+            codes. Formats without codes are not touched by that.
+
+    Returns:
+        What vLLM's kernels do for that compute capability; ``unknown`` where its documentation
+        refuses the pair or says nothing.
+
+    """
+    if emulated and fmt.quantized:
+        note = "Codes are turned back into numbers, then multiplied."
+        return Way(path="emulated", kernel="qbench reference", note=note)
+    if emulated:
+        return Way(path="native", kernel=f"{fmt.arithmetic or fmt.storage} matmul")
+    capability = re.search(r"\bsm_(\d+)", architecture)
+    if capability is None:
+        return _on_cpu(fmt, architecture)
+    rules = RULES.get(fmt.name, ())
+    number = int(capability[1])
+    return next((rule.way for rule in rules if rule.since <= number < rule.before), UNKNOWN)
+
+
+def compute_path(fmt: Format, architecture: str, *, emulated: bool) -> ComputePath:
+    """Return the path of ``way``."""
+    return way(fmt, architecture, emulated=emulated).path
+
+
+def _on_cpu(fmt: Format, architecture: str) -> Way:
+    """Count int8 as native where the CPU has int8 dot products (all with bf16 ones do)."""
+    if fmt.name in ("bf16", "fp16", "fp32"):
+        return _native("oneDNN")
+    if fmt.name in ("w4a16", "w4a16-awq"):
+        return _native("CPU WNA16")
+    dot_products = {"avx512_vnni", "avx512_bf16", "amx_bf16"} & set(architecture.split())
+    if fmt.name == "w8a8" and dot_products:
+        return _native("oneDNN int8")
+    return UNKNOWN
+
+
+def multiplies_in(fmt: Format, architecture: str) -> FloatName:
+    """Return the type in which a CPU should hold and multiply weights of ``fmt``.
+
+    float32 where an x86 CPU has no instructions for the 16-bit type: products of 16-bit numbers
+    are exact in it, so the answers are as good, and a prompt is many times faster. It depends on
+    the storage alone, so all formats of one storage are compared in the same arithmetic.
+    """
+    if fmt.arithmetic is not None:
+        return fmt.arithmetic
+    if not architecture.startswith("x86_64"):
+        return fmt.storage
+    in_hardware = {"avx512_bf16", "amx_bf16"} & set(architecture.split())
+    return "bfloat16" if fmt.storage == "bfloat16" and in_hardware else "float32"
