@@ -1,4 +1,4 @@
-"""``models``, ``formats``, ``suites`` and ``prices``: what qbench knows by name."""
+"""``models``, ``suites`` and ``prices``: what qbench knows by name."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ import typer
 from qbench.benchmarks.catalogue import SUITES, load_suite
 from qbench.cli import render, render_tables
 from qbench.cli.options import Json, command
-from qbench.kernels.formats import FORMATS, Format
-from qbench.kernels.paths import compute_path
 from qbench.service.apiprices import installed_litellm, price_lookup, price_missing
 from qbench.service.catalogue import DEFAULT_MODEL, MODELS, is_api
 from qbench.service.money import MachinePrice, TokenPrice
 from qbench.service.pricebook import PriceBook, read_prices
 from qbench.service.report import SCHEMA, to_json
-from qbench.workers.hardware import this_machine
 
 
 @command
@@ -40,43 +37,6 @@ def models(json: Json = False) -> None:
             for known in MODELS.values()
         ),
     )
-
-
-Gpu = Annotated[
-    str,
-    typer.Option("--gpu", help="Say what runs there, for example sm_90 [default: this machine]"),
-]
-
-
-@command
-def formats(gpu: Gpu = "", json: Json = False) -> None:
-    """Number formats: bits per weight with scales, and what runs them natively."""
-    place = gpu or this_machine().architecture
-    facts = [_format_facts(fmt, place) for fmt in FORMATS.values()]
-    if json:
-        render.raw(to_json({"schema": SCHEMA, "architecture": place, "formats": facts}))
-        return
-    headers = ("Format", "Bits/weight>", "Optimised engine here", "What it is", "Source")
-    names = ("name", "bits_per_weight", "path", "about", "source")
-    render_tables.rows_of(
-        headers,
-        ([_text(fact[name]) for name in names] for fact in facts),
-        caption=f"on {place}; scales included, rows of 4,096 columns",
-    )
-
-
-def _format_facts(fmt: Format, place: str) -> dict[str, Any]:
-    return {
-        "name": fmt.name,
-        "bits_per_weight": fmt.bits_per_weight(4096),
-        "path": compute_path(fmt, place, emulated=False),
-        "about": fmt.about,
-        "source": fmt.paper,
-    }
-
-
-def _text(value: Any) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 @command

@@ -61,7 +61,10 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Know": {
         "models": ("qbench.cli.catalogue:models", "Models qbench knows by name"),
-        "formats": ("qbench.cli.catalogue:formats", "Number formats and what runs them natively"),
+        "formats": (
+            "qbench.cli.formats:formats",
+            "Number formats, their size, and what will really run",
+        ),
         "suites": ("qbench.cli.catalogue:suites", "Suites, their tasks and levels"),
         "prices": ("qbench.cli.catalogue:prices", "Dated prices of machines and API models"),
         "doctor": (

@@ -9,12 +9,11 @@ from fastapi import APIRouter, Query, Response
 from msgspec import Struct
 
 from qbench.benchmarks.catalogue import SUITES, load_suite
-from qbench.kernels.formats import FORMATS
-from qbench.kernels.paths import compute_path
 from qbench.service.api.answers import answer, says
 from qbench.service.api.deps import PricesDep, Reader
 from qbench.service.apiprices import installed_litellm, price_lookup, price_missing
 from qbench.service.catalogue import DEFAULT_MODEL, ENGINES, MODELS, Model
+from qbench.service.formats import Formats, known_formats
 from qbench.service.money import MachinePrice, TokenPrice
 from qbench.service.pricebook import PriceBook
 from qbench.service.report import SCHEMA
@@ -27,26 +26,6 @@ class Models(Struct, frozen=True, kw_only=True):
 
     default: str
     models: tuple[Model, ...]
-    schema: int = SCHEMA
-
-
-class FormatFacts(Struct, frozen=True, kw_only=True):
-    """A number format."""
-
-    name: str
-    bits_per_weight: float
-    """Scales included, rows of 4,096 columns."""
-    path: str
-    """What an optimised engine does with it on ``architecture``."""
-    about: str
-    source: str
-
-
-class Formats(Struct, frozen=True, kw_only=True):
-    """Number formats on an architecture."""
-
-    architecture: str
-    formats: tuple[FormatFacts, ...]
     schema: int = SCHEMA
 
 
@@ -90,20 +69,10 @@ def models(_: Reader) -> Response:
 
 @router.get("/formats", responses=says(Formats), response_class=Response, summary="Formats")
 def formats(
-    _: Reader, gpu: Annotated[str, Query(max_length=40, description="For example sm_90.")] = "sm_90"
+    _: Reader, gpu: Annotated[str, Query(max_length=40, description="h100, sm_90, ...")] = "sm_90"
 ) -> Response:
-    """List the number formats and what runs them natively on a GPU."""
-    facts = tuple(
-        FormatFacts(
-            name=fmt.name,
-            bits_per_weight=fmt.bits_per_weight(4096),
-            path=compute_path(fmt, gpu, emulated=False),
-            about=fmt.about,
-            source=fmt.paper,
-        )
-        for fmt in FORMATS.values()
-    )
-    return answer(Formats(architecture=gpu, formats=facts))
+    """List the number formats, their size, and what runs them on a GPU."""
+    return answer(known_formats(gpu))
 
 
 @router.get("/suites", responses=says(Suites), response_class=Response, summary="Suites")
