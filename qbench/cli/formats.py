@@ -59,8 +59,8 @@ def every(context: typer.Context, gpu: Gpu = "", model: ModelName = "", json: Js
         (_row(fact) for fact in found.formats),
         caption=(
             f"bits per weight with scales and file size in the shape of {found.model}; here: "
-            f"{found.architecture}; fallback: weights only, activations stay in 16 bits; – no kernel "
-            "known in vLLM. The embedded engine runs all of them, emulated"
+            f"{found.architecture}; fallback: weights only, activations stay in 16 bits; "
+            "– no kernel known in vLLM. The embedded engine runs all of them, emulated"
         ),
     )
     about = ((fact.name, fact.about, fact.source) for fact in found.formats)

@@ -67,8 +67,16 @@ def test_shapes_that_cannot_be_told_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "architecture"),
-    [("h100", "sm_90"), ("H100-SXM", "sm_90"), ("A100", "sm_80"), ("RTX 5090", "sm_120")]
-    + [("sm_89", "sm_89"), ("sm90a", "sm_90"), ("x86_64 avx2", "x86_64 avx2"), ("l40s", "sm_89")],
+    [
+        ("h100", "sm_90"),
+        ("H100-SXM", "sm_90"),
+        ("A100", "sm_80"),
+        ("RTX 5090", "sm_120"),
+        ("sm_89", "sm_89"),
+        ("sm90a", "sm_90"),
+        ("x86_64 avx2", "x86_64 avx2"),
+        ("l40s", "sm_89"),
+    ],
 )
 def test_gpus_are_known_by_name(name: str, architecture: str) -> None:
     assert architecture_of(name) == architecture
