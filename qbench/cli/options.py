@@ -147,6 +147,9 @@ def read_order(
     hardware: Annotated[
         str, typer.Option(help="Machine to price by; see `qbench prices` [default: detected]")
     ] = "",
+    probe: Annotated[
+        bool, typer.Option(help="Compare next-token distributions on a fixed text too: seconds.")
+    ] = True,
 ) -> tuple[Order, Controls]:
     """Read the options that say what to measure and how."""
     order = Order(
@@ -166,7 +169,9 @@ def read_order(
         limits=Limits(turns=turns, seconds=time_limit),
         options=pairs(option or ()),
     )
-    controls = Controls(budget=dollars(budget), concurrency=concurrency, hardware=hardware)
+    controls = Controls(
+        budget=dollars(budget), concurrency=concurrency, hardware=hardware, probe=probe
+    )
     return order, controls
 
 

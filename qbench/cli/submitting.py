@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import typer
+from msgspec.structs import replace
 
 from qbench.cli import render
 from qbench.cli.live import LiveProgress
@@ -120,10 +121,10 @@ def _resume_here(ref: str, budget: str, concurrency: int, database: str, *, json
 
 def changed(controls: Controls, budget: str, concurrency: int) -> Controls:
     """Return a run's controls with what the command line changes. Raises ConfigError."""
-    return Controls(
+    return replace(
+        controls,
         budget=controls.budget if not budget else dollars(budget.replace("none", "")),
         concurrency=concurrency or controls.concurrency,
-        hardware=controls.hardware,
     )
 
 

@@ -119,6 +119,8 @@ class Controls(Struct, frozen=True, kw_only=True):
     concurrency: int = 16
     hardware: str = ""
     """Price-book name of the machine; empty: the default for what the engine reports."""
+    probe: bool = True
+    """Measure next-token distributions on a fixed text where the engine tells them: seconds."""
 
 
 class RunStatus(StrEnum):

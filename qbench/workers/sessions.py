@@ -21,6 +21,7 @@ from qbench.service.domain import Endpoint, EngineSeconds, LedgerLine, Run, Syst
 from qbench.service.pricebook import PriceBook
 from qbench.service.store import Recorded, Store
 from qbench.workers.engines import Say, Serving, load_engine
+from qbench.workers.probing import probe_session
 from qbench.workers.recorder import Recorder
 from qbench.workers.tariffs import expected_hardware, tariff_of
 
@@ -82,12 +83,27 @@ async def engine_session(
             async with _billed(books, endpoint, reading, beat):
                 up = replace(endpoint, seconds=await reading.seconds())
                 await asyncio.to_thread(books.store.publish_endpoint, up)
+                if books.run.controls.probe:
+                    await _probe(books, up, system, say)
                 yield serving, endpoint
     except BaseException:
         if reading.serving is None:
             async with _billed(books, endpoint, reading, beat):
                 pass
         raise
+
+
+async def _probe(books: Books, endpoint: Endpoint, system: System, say: Say) -> None:
+    """Measure the session's fidelity; the baseline's twice, for the noise of rounding."""
+    baseline = next(s for s in books.run.request.systems if s.id == books.run.request.baseline)
+    await probe_session(
+        books.store,
+        books.run.id,
+        endpoint,
+        system,
+        floor=system.engine_key == baseline.engine_key,
+        say=say,
+    )
 
 
 def _starting(run: Run, system: System, session_id: str) -> Endpoint:

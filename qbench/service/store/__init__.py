@@ -14,6 +14,7 @@ from qbench.service.store.columns import Columns
 from qbench.service.store.devices import Devices
 from qbench.service.store.gauges import Gauges, Gauging
 from qbench.service.store.leasing import Leasing
+from qbench.service.store.probes import Probe, Probes
 from qbench.service.store.queue import Queue, Sent
 from qbench.service.store.reading import AttemptView, Reading
 from qbench.service.store.reserves import Reserves
@@ -29,6 +30,7 @@ __all__ = [
     "Closed",
     "Gauges",
     "Holder",
+    "Probe",
     "Recorded",
     "RunSummary",
     "Sent",
@@ -42,6 +44,7 @@ class Store(
     Attempts,
     Reading,
     Columns,
+    Probes,
     Summaries,
     Queue,
     Leasing,

@@ -129,6 +129,20 @@ class EndpointRow(SQLModel, table=True):
     """Dollars set aside for an open session of a budgeted run: accrued, and a while ahead."""
 
 
+class ProbeRow(SQLModel, table=True):
+    """Next-token distributions of an engine session on the fixed text."""
+
+    __tablename__ = "probe"
+    endpoint_id: str = key("endpoint.id", primary=True)
+    again: bool = Field(primary_key=True)
+    """The second time, all passages at once."""
+    run_id: str = key("run.id", index=True)
+    engine_key: str
+    text: str
+    """Digest of the text."""
+    body: bytes = Field(sa_type=LargeBinary)
+
+
 class AttemptRow(SQLModel, table=True):
     """One attempt. At most one per key is current, that is, not superseded."""
 
