@@ -9,6 +9,7 @@ list of 16 levels: quantiles of a normal distribution (QLoRA, arXiv 2305.14314, 
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from msgspec import Struct
@@ -104,25 +105,41 @@ def encode(values: Tensor, grid: Grid | Levels) -> Tensor:
             hint="Look for the damaged tensor: its checkpoint may be incomplete.",
         )
     exact = values.to(torch.float32)
+    limits = _limits(grid, exact.device)
     if isinstance(grid, Levels):
-        return torch.bucketize(exact, _middles(grid).to(exact.device)).to(torch.uint8)
-    codes = torch.bucketize(exact.abs(), _boundaries(grid).to(exact.device))
+        return torch.bucketize(exact, limits).to(torch.uint8)
+    codes = torch.bucketize(exact.abs(), limits)
     return (codes + exact.signbit() * grid.sign_bit).to(torch.uint8)
 
 
 def decode(codes: Tensor, grid: Grid | Levels) -> Tensor:
     """Return the float32 values of ``codes`` (integers, any shape)."""
-    table = (
-        grid.values
-        if isinstance(grid, Levels)
-        else [grid.value(code) for code in range(2 * grid.sign_bit)]
-    )
-    return torch.tensor(table, dtype=torch.float32, device=codes.device)[codes.long()]
+    return _table(grid, codes.device)[codes.long()]
 
 
 def round_to(values: Tensor, grid: Grid | Levels) -> Tensor:
     """Return ``values`` rounded to ``grid`` as float32; see ``encode``."""
     return decode(encode(values, grid), grid)
+
+
+@cache
+def _table(grid: Grid | Levels, device: torch.device) -> Tensor:
+    """Return the values of all codes, kept on the device that asks again and again."""
+    values = (
+        grid.values
+        if isinstance(grid, Levels)
+        else [grid.value(code) for code in range(2 * grid.sign_bit)]
+    )
+    with torch.inference_mode(mode=False):
+        return torch.tensor(values, dtype=torch.float32, device=device)
+
+
+@cache
+def _limits(grid: Grid | Levels, device: torch.device) -> Tensor:
+    """Return the boundaries between neighbouring codes, likewise kept."""
+    with torch.inference_mode(mode=False):
+        found = _middles(grid) if isinstance(grid, Levels) else _boundaries(grid)
+        return found.to(device)
 
 
 def _boundaries(grid: Grid) -> Tensor:

@@ -15,44 +15,111 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qbench.errors import ConfigError, Unsupported
-from qbench.kernels.formats import Format, fitted
-from qbench.kernels.reference import FLOATS, dequantize, fake_quantize, quantize
+from qbench.kernels.formats import FORMATS, Format, fitted
+from qbench.kernels.reference import FLOATS, Scales, dequantize, fake_quantize, quantize
+from qbench.kernels.rotation import rotate
 from qbench.kernels.schemes import FLOAT_BITS, FloatName, Scheme
 
 FOREIGN_SHARE = 0.01
 """Matrices outside linear layers may have this share of the weights before a format is refused."""
 
 
-class EmulatedLinear(nn.Module):
-    """``linear(fake_quantize(x), weight)`` with weights that were quantized and dequantized.
+class Inputs(Struct, frozen=True, kw_only=True):
+    """What becomes of a layer's inputs before they are multiplied: rotated, then rounded."""
 
-    The result is bit for bit that of the two steps. Where ``weight`` is wider than the input,
-    the product is made in the weight's type and rounded once to the input's: the arithmetic of
-    16-bit matrix units, which multiply exactly and add in float32.
+    scheme: Scheme | None = None
+    """None: not rounded."""
+    rotation: int | None = None
+    """Columns of the Hadamard blocks; None: not rotated."""
+    scale: float | None = None
+    """The one scale that calibration found; None: found anew for each token or group."""
+    zero: int | None = None
+    """The zero point beside ``scale``, of integers that have one."""
+    global_scale: float | None = None
+    """Of two-level schemes, where calibration found one; None: each token has its own."""
+
+
+class Shared:
+    """The inputs that were prepared last: q, k and v (or gate and up) take the same ones."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Tensor, Inputs, Tensor] | None = None
+
+    def prepared(self, values: Tensor, inputs: Inputs) -> Tensor:
+        """Return ``prepare(values, inputs)``, found again where the same tensor came just now."""
+        last = self._last
+        if last is not None and last[0] is values and last[1] == inputs:
+            return last[2]
+        made = prepare(values, inputs)
+        self._last = (values, inputs, made)
+        return made
+
+
+def prepare(values: Tensor, inputs: Inputs) -> Tensor:
+    """Return (..., columns) rotated and rounded, in its own type. Raises EngineError on NaN."""
+    if inputs.rotation is not None:
+        values = rotate(values, inputs.rotation)
+    scheme = inputs.scheme
+    if scheme is None:
+        return values
+    if inputs.scale is None:
+        given = None if inputs.global_scale is None else _number(inputs.global_scale, values)
+        return fake_quantize(values, scheme, global_scale=given)
+    ones = (1,) * values.ndim
+    scale = _number(inputs.scale, values).view(ones)
+    zero = None if inputs.zero is None else _number(inputs.zero, values).view(ones).to(torch.int8)
+    return dequantize(quantize(values, scheme, scales=Scales(scale=scale, zero=zero)), values.dtype)
+
+
+def _number(value: float, beside: Tensor) -> Tensor:
+    return torch.full((), value, dtype=torch.float32, device=beside.device)
+
+
+class EmulatedLinear(nn.Module):
+    """``linear(prepare(x), weight)`` with weights that were quantized and dequantized.
+
+    The result is bit for bit that of the two steps. The product is made in the wider type of
+    weight and input, and rounded once to the input's. With wide weights that is the arithmetic of
+    16-bit matrix units, which multiply exactly and add in float32; with wide inputs it is
+    LayerCast's: each weight is cast for its product and kept narrow.
     """
 
     def __init__(
-        self, weight: Tensor, bias: Tensor | None = None, *, activations: Scheme | None = None
+        self,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        *,
+        inputs: Inputs | None = None,
+        shared: Shared | None = None,
     ) -> None:
-        """Take ``weight`` (out, in) and ``bias`` (out,), already dequantized, of one type."""
+        """Take ``weight`` (out, in) and ``bias`` (out,), already dequantized, of one type.
+
+        ``shared`` is given to all layers of a model that is called by one thread at a time and
+        does not change a layer's input in place.
+        """
         super().__init__()
         self.out_features, self.in_features = weight.shape
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
-        self.activations = activations
+        self.inputs = inputs or Inputs()
+        self.shared = shared
 
     def forward(self, values: Tensor) -> Tensor:
         """Map (..., in) to (..., out) in the type of ``values``. Raises EngineError on NaN."""
-        given = values.dtype
-        if self.activations is not None:
-            values = fake_quantize(values, self.activations)
-        product = functional.linear(values.to(self.weight.dtype), self.weight, self.bias)
-        return product.to(given)
+        given, inputs = values.dtype, self.inputs
+        if inputs.scheme is not None or inputs.rotation is not None:
+            shared = self.shared
+            values = shared.prepared(values, inputs) if shared else prepare(values, inputs)
+        wide = torch.promote_types(given, self.weight.dtype)
+        bias = None if self.bias is None else self.bias.to(wide)
+        return functional.linear(values.to(wide), self.weight.to(wide), bias).to(given)
 
     def extra_repr(self) -> str:
         """Return what ``print(model)`` shows."""
-        element = self.activations.element if self.activations else "as they are"
-        return f"in={self.in_features}, out={self.out_features}, activations={element}"
+        scheme, rotation = self.inputs.scheme, self.inputs.rotation
+        element = scheme.element if scheme else "as they are"
+        rotated = f", rotated by {rotation}" if rotation else ""
+        return f"in={self.in_features}, out={self.out_features}, activations={element}{rotated}"
 
 
 class AppliedFormat(Struct, frozen=True, kw_only=True):
@@ -87,7 +154,7 @@ def apply_format(
         fmt: a group that does not divide a layer's columns is fitted to them.
         skip: layers that are cast only, by any part of their dotted name.
         multiply_in: ``float32`` for CPUs without 16-bit arithmetic; see
-            ``formats.multiplies_in``. Applies to every linear layer, the skipped ones too, and
+            ``paths.multiplies_in``. Applies to every linear layer, the skipped ones too, and
             takes twice their memory.
 
     Raises:
@@ -103,8 +170,10 @@ def apply_format(
     _refuse_leftovers(model, plan, skipped)
     _cast(model, FLOATS[fmt.storage])
     applied = _describe(model, fmt, plan, skipped)
-    if multiply_in not in (None, fmt.storage):
-        _widen(model)
+    if fmt.arithmetic not in (None, fmt.storage):
+        _cast_others(model, FLOATS[fmt.arithmetic], held=FLOATS[multiply_in or fmt.storage])
+    elif multiply_in not in (None, fmt.storage):
+        widen(model, torch.float32)
     return applied
 
 
@@ -164,13 +233,22 @@ def _foreign(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 def _quantize_layers(model: nn.Module, plan: dict[str, Format]) -> None:
     """Replace one layer after the other, so that only one is ever held twice."""
+    shared = Shared()
     for name, fmt in plan.items():
         layer = model.get_submodule(name)
-        storage = FLOATS[fmt.storage]
-        weight = layer.get_parameter("weight").detach()
-        if fmt.weights is not None:
-            weight = dequantize(quantize(weight, fmt.weights), storage)
-        model.set_submodule(name, _emulated(layer, weight.to(storage), fmt.activations))
+        weight = _made(layer.get_parameter("weight").detach(), fmt)
+        inputs = Inputs(scheme=fmt.activations, rotation=fmt.rotation)
+        model.set_submodule(name, _emulated(layer, weight, inputs, shared))
+
+
+def _made(weight: Tensor, fmt: Format) -> Tensor:
+    """Return what is multiplied instead of ``weight`` (out, in), in the storage type."""
+    storage = FLOATS[fmt.storage]
+    if fmt.rotation is not None:
+        weight = rotate(weight.float(), fmt.rotation)
+    if fmt.weights is not None:
+        weight = dequantize(quantize(weight, fmt.weights), storage)
+    return weight.to(storage)
 
 
 def _refuse_leftovers(model: nn.Module, plan: dict[str, Format], skipped: Sequence[str]) -> None:
@@ -183,19 +261,35 @@ def _refuse_leftovers(model: nn.Module, plan: dict[str, Format], skipped: Sequen
         )
 
 
-def _widen(model: nn.Module) -> None:
-    """Hold the weights of all linear layers in float32; embeddings keep their type."""
+def widen(model: nn.Module, dtype: torch.dtype) -> None:
+    """Hold the weights of all linear layers in ``dtype``; embeddings keep their type."""
+    shared = Shared()
     linears = [n for n, m in model.named_modules() if isinstance(m, nn.Linear | EmulatedLinear)]
     for name in linears:
         layer = model.get_submodule(name)
-        weight = layer.get_parameter("weight").detach().to(torch.float32)
-        model.set_submodule(name, _emulated(layer, weight, getattr(layer, "activations", None)))
+        weight = layer.get_parameter("weight").detach().to(dtype)
+        inputs = layer.inputs if isinstance(layer, EmulatedLinear) else Inputs()
+        model.set_submodule(name, _emulated(layer, weight, inputs, shared))
 
 
-def _emulated(layer: nn.Module, weight: Tensor, activations: Scheme | None) -> EmulatedLinear:
+def _cast_others(model: nn.Module, wide: torch.dtype, *, held: torch.dtype) -> None:
+    """Hold linear weights in ``held`` and all else in ``wide``, so that all is computed in it."""
+    widen(model, held)
+    for module in model.modules():
+        if not isinstance(module, EmulatedLinear):
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.to(wide)
+
+
+def install(model: nn.Module, name: str, weight: Tensor, inputs: Inputs, shared: Shared) -> None:
+    """Replace the linear layer ``name`` by one with a weight that was dequantized elsewhere."""
+    model.set_submodule(name, _emulated(model.get_submodule(name), weight, inputs, shared))
+
+
+def _emulated(layer: nn.Module, weight: Tensor, inputs: Inputs, shared: Shared) -> EmulatedLinear:
     bias = getattr(layer, "bias", None)
     bias = None if bias is None else bias.detach().to(weight.dtype)
-    return EmulatedLinear(weight, bias, activations=activations).train(layer.training)
+    return EmulatedLinear(weight, bias, inputs=inputs, shared=shared).train(layer.training)
 
 
 def _cast(model: nn.Module, dtype: torch.dtype) -> None:
@@ -223,9 +317,15 @@ def _describe(
 
 
 def _effective(fmt: Format, plan: dict[str, Format]) -> str:
-    """Name the groups that were made where they are not all the preset's."""
-    names = {made.effective_name for made in plan.values()} or {fmt.effective_name}
-    if len(names) == 1:
-        return names.pop()
-    groups = sorted({made.weights.group for made in plan.values() if made.weights} - {None})  # type: ignore[type-var]
-    return f"{fmt.name} group {' and '.join(str(group) for group in groups)}"
+    """Name groups and rotations that were made where they are not all the preset's."""
+    usual = FORMATS.get(fmt.name, fmt)
+    groups = {made.weights.group for made in plan.values() if made.weights}
+    rotations = {made.rotation for made in plan.values()}
+    wanted = usual.weights.group if usual.weights else None
+    return fmt.name + _said("group", groups, wanted) + _said("rotation", rotations, usual.rotation)
+
+
+def _said(what: str, sizes: set[int | None], usual: int | None) -> str:
+    if sizes <= {usual}:
+        return ""
+    return f" {what} {' and '.join(str(size) for size in sorted(sizes, key=lambda s: s or 0))}"

@@ -159,7 +159,7 @@ def find_scales(values: Tensor, scheme: Scheme, *, global_scale: Tensor | None =
         return _with_zero(values, scheme)
     peaks = _peaks(values, scheme)
     _refuse_overflow(peaks)
-    wide = peaks.float().div_(_DIVISORS[scheme.element])
+    wide = _over(peaks.float(), _DIVISORS[scheme.element])
     if scheme.two_level:
         return _two_levels(values, wide, scheme, global_scale)
     if scheme.scale_dtype == "e8m0":
@@ -178,6 +178,11 @@ def _peaks(values: Tensor, scheme: Scheme) -> Tensor:
     return _grouped(sizes, scheme).amax(dim=-1, keepdim=scheme.group is None)
 
 
+def _over(values: Tensor, divisor: float) -> Tensor:
+    """Return the correctly rounded quotient: GPUs multiply by 1 / divisor where it is a number."""
+    return values / torch.full((), divisor, dtype=values.dtype, device=values.device)
+
+
 def _blocks(values: Tensor, rows: int) -> Tensor:
     """Return (out, in) as (row blocks, rows, in), the last block filled with zeros."""
     missing = -values.shape[0] % rows
@@ -193,7 +198,7 @@ def _with_zero(values: Tensor, scheme: Scheme) -> Scales:
     high = grouped.amax(dim=-1, keepdim=keep).clamp_min_(0)
     _refuse_overflow(torch.maximum(-low, high).to(values.dtype))
     bits = ELEMENT_BITS[scheme.element]
-    scale = ((high - low) / ((1 << bits) - 1)).to(FLOATS[scheme.scale_dtype])  # type: ignore[index]
+    scale = _over(high - low, (1 << bits) - 1).to(FLOATS[scheme.scale_dtype])  # type: ignore[index]
     scale = scale.clamp_min_(_FLOORS[scheme.scale_dtype])
     half = 1 << (bits - 1)
     zero = (-half - low / scale.float()).round_().clamp_(-half, half - 1)
@@ -205,7 +210,8 @@ def _power_of_two(peaks: Tensor, element: Element) -> Tensor:
     _, exponents = torch.frexp(peaks)  # peak = m * 2^e with m in [1/2, 1)
     powers = (exponents - 1 - _LARGEST_EXPONENT[element]).clamp_(-127, 127)
     powers = torch.where(peaks > 0, powers, -127)
-    return torch.ldexp(torch.ones_like(peaks), powers)
+    bits = torch.where(powers < -126, 1 << 22, (powers + 127) << 23)  # 2^-127 is subnormal
+    return bits.to(torch.int32).view(torch.float32)
 
 
 def _two_levels(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import openai
 import pytest
 
@@ -61,7 +62,7 @@ async def test_a_served_model_tells_what_really_runs_and_keeps_to_grammars(
     serving: EmbeddedServing,
 ) -> None:
     endpoint = serving.endpoint
-    assert (endpoint.format_requested, endpoint.format_effective) == ("w8a8", "w8a8")
+    assert (endpoint.format_requested, endpoint.format_effective) == ("w8a8", "w8a8, rtn")
     assert endpoint.path == "emulated"
     assert endpoint.kernel.startswith("dequantize")
     assert endpoint.seconds.load > 0
@@ -94,6 +95,7 @@ async def test_a_served_model_tells_what_really_runs_and_keeps_to_grammars(
         await serving.chat.reply(asked("long " * 1000))
     await _speaks_openai(endpoint.base_url, endpoint.served_name)
     await _refuses_nonsense(endpoint.base_url, endpoint.served_name)
+    await _tells_log_probabilities(endpoint.base_url, endpoint.served_name)
     await _survives_a_client_that_leaves(endpoint.base_url, endpoint.served_name)
 
 
@@ -156,6 +158,46 @@ async def _refuses_nonsense(base_url: str, model: str) -> None:
             assert response.status == 400
 
 
+async def _tells_log_probabilities(base_url: str, model: str) -> None:
+    """The text, its tokens, and both spellings of their log-probabilities say the same."""
+    client: Any
+    async with openai.AsyncOpenAI(base_url=f"{base_url}/v1", api_key="none") as client:
+        plain: Any = {"model": model, "prompt": "One, two,", "temperature": 0, "max_tokens": 6}
+        extra = {"prompt_logprobs": 4, "return_token_ids": True}
+        echoed = await client.completions.create(**plain, echo=True, logprobs=4, extra_body=extra)
+        choice = echoed.choices[0]
+        told, tokens = choice.logprobs, [*choice.prompt_token_ids, *choice.token_ids]
+        assert "".join(told.tokens).removesuffix("<|im_end|>") == choice.text
+        assert len(told.token_logprobs) == len(tokens)
+        assert told.token_logprobs[0] is None
+        assert told.text_offset[:3] == [0, 1, 2]
+        for token, value, entry in zip(
+            tokens[1:], told.token_logprobs[1:], choice.prompt_logprobs[1:], strict=False
+        ):
+            assert entry[str(token)]["logprob"] == value <= 0
+            assert 4 <= len(entry) <= 5
+        alone = await client.completions.create(**plain | {"prompt": tokens[:9]}, logprobs=0)
+        assert alone.choices[0].text == choice.text[9:]
+        assert alone.choices[0].logprobs.token_logprobs == pytest.approx(
+            told.token_logprobs[9:], abs=0.05
+        )
+        several = await client.completions.create(**plain | {"prompt": ["One, two,", "Three"]})
+        assert several.choices[0].text == choice.text[9:]
+        nothing: Any = plain | {"max_tokens": 0, "echo": True, "logprobs": 64}
+        by_id = {"return_tokens_as_token_ids": True}
+        scored = (await client.completions.create(**nothing, extra_body=by_id)).choices[0]
+        assert scored.text == "One, two,"
+        assert 64 <= len(scored.logprobs.top_logprobs[1]) <= 65
+        stopped = await client.completions.create(**plain, stop=choice.text[11:13])
+        assert stopped.choices[0].text == choice.text[9:11]
+    wrong: list[Any] = [{"prompt": ""}, {"prompt": [10**6]}, {"prompt": "x", "n": 2}]
+    wrong += [{"prompt": "x", "logprobs": -1}, {"prompt": "x" * 5000}, {"prompt": [[]]}]
+    async with aiohttp.ClientSession() as session:
+        for body in wrong:
+            async with session.post(f"{base_url}/v1/completions", json=body) as response:
+                assert response.status == 400, body
+
+
 async def _survives_a_client_that_leaves(base_url: str, model: str) -> None:
     text = {"type": "string", "minLength": 800}  # 800 steps: no model may end sooner
     schema = {"type": "object", "properties": {"text": text}, "required": ["text"]}
@@ -189,5 +231,8 @@ def test_what_cannot_run_is_refused_before_anything_starts() -> None:
     engine = EmbeddedEngine()
     assert "Did you mean" in engine.refuse(System(model="m", format="w4a61", engine="embedded"))
     wrong = System(model="m", format="bf16", engine="embedded", options={"thread": 2})
-    assert "It knows" in engine.refuse(wrong)
+    assert "Did you mean threads" in engine.refuse(wrong)
+    rotated = System(model="m", format="mxfp4-mr", engine="embedded")
+    assert "recipe=rtn" in engine.refuse(rotated)
+    assert not engine.refuse(msgspec.structs.replace(rotated, options={"recipe": "rtn"}))
     assert sys.executable

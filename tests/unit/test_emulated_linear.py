@@ -10,9 +10,10 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from qbench.errors import ConfigError, EngineError, Unsupported
 from qbench.kernels.formats import FORMATS, Format, fitted, get_format
-from qbench.kernels.linear import AppliedFormat, EmulatedLinear, apply_format
+from qbench.kernels.linear import AppliedFormat, EmulatedLinear, Inputs, apply_format, prepare
 from qbench.kernels.paths import multiplies_in
 from qbench.kernels.reference import FLOATS, dequantize, fake_quantize, quantize
+from qbench.kernels.rotation import rotate
 
 QUANTIZED = sorted(name for name, fmt in FORMATS.items() if fmt.weights)
 BLOCKS = 2
@@ -40,7 +41,10 @@ def llama(dtype: torch.dtype = torch.bfloat16) -> LlamaForCausalLM:
 def two_steps(layer: nn.Linear, fmt: Format, values: Tensor) -> Tensor:
     fit = fitted(fmt, layer.in_features)
     assert fit.weights is not None
-    weight = dequantize(quantize(layer.weight.detach(), fit.weights), FLOATS[fmt.storage])
+    weight = layer.weight.detach()
+    if fit.rotation is not None:
+        weight, values = rotate(weight.float(), fit.rotation), rotate(values, fit.rotation)
+    weight = dequantize(quantize(weight, fit.weights), FLOATS[fmt.storage])
     if fit.activations is not None:
         values = fake_quantize(values, fit.activations)
     return functional.linear(values, weight, layer.bias)
@@ -75,7 +79,7 @@ def test_wide_arithmetic_rounds_once_and_uses_the_same_weights(name: str) -> Non
     apply_format(narrow, fmt)
     apply_format(wide, fmt, multiply_in="float32")
     assert torch.equal(narrow[0].get_parameter("weight").float(), wide[0].get_parameter("weight"))
-    rounded = fake_quantize(values, fmt.activations) if fmt.activations else values
+    rounded = prepare(values, Inputs(scheme=fmt.activations, rotation=fmt.rotation))
     exact = functional.linear(
         rounded.float(), wide[0].get_parameter("weight"), wide[0].get_parameter("bias")
     )

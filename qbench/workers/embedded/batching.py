@@ -21,6 +21,7 @@ from qbench.service.domain import EngineSeconds
 from qbench.workers.embedded.cache import Piece, Slots, Step
 from qbench.workers.embedded.grammar import Guide
 from qbench.workers.embedded.sampling import Sampler
+from qbench.workers.embedded.scores import Scores
 
 CHUNK = 512
 """Most prompt tokens in one step: longer prompts are computed piecewise, others go on between."""
@@ -46,6 +47,8 @@ class Generation:
     max_tokens: int
     ends: frozenset[int]
     guide: Guide | None = None
+    scores: Scores | None = None
+    """Takes log-probabilities where they were asked for."""
     prompt: int = 0
     """Prompt tokens."""
     slot: int = -1
@@ -55,6 +58,8 @@ class Generation:
     """Prompt tokens that were there already."""
     cancelled: bool = False
     finish: str = ""
+    end: int | None = None
+    """The token that ended it; not among ``tokens``."""
 
     def __post_init__(self) -> None:
         self.prompt = len(self.tokens)
@@ -63,6 +68,12 @@ class Generation:
     def generated(self) -> int:
         """Tokens generated so far."""
         return len(self.tokens) - self.prompt
+
+    @property
+    def wants_all(self) -> bool:
+        """Whether the logits of every prompt token are wanted, and not all were computed yet."""
+        asked = self.scores is not None and self.scores.of_prompt
+        return asked and self.computed <= self.prompt and not self.generated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +182,7 @@ class Batcher:
         for sequence in list(self._waiting):
             if len(self._running) >= self._concurrency:
                 return
-            if not sequence.cancelled and self._soon_known(sequence):
+            if not (sequence.cancelled or sequence.scores) and self._soon_known(sequence):
                 continue
             self._waiting.remove(sequence)
             if not sequence.cancelled:
@@ -198,6 +209,8 @@ class Batcher:
         busy = {running.slot for running in self._running}
         free = [slot for slot in range(len(self._kept)) if slot not in busy]
         limit = len(sequence.tokens) - 1  # the last token is computed in any case, for its logits
+        if sequence.scores is not None and sequence.scores.of_prompt:
+            limit = 0  # and here all of them are, for theirs
         shared = [min(_alike(kept, sequence.tokens), limit) for kept in self._kept]
         best = max(range(len(shared)), key=lambda slot: (shared[slot], slot in free))
         slot = self._roomiest(free, best, shared[best])
@@ -221,9 +234,9 @@ class Batcher:
         if not pieces:
             return
         step = Step(self._slots, pieces)
+        prefill = sum(p.count for p, s in zip(pieces, members, strict=True) if not s.generated)
         logits = self._forward(step, members)
         ready = [s for s in members if s.computed == len(s.tokens)]
-        prefill = sum(p.count for p, s in zip(pieces, members, strict=True) if not s.generated)
         self._choose(ready, logits)
         self._account(time.perf_counter() - began, prefill, sum(p.count for p in pieces))
         self._running = [s for s in self._running if not s.finish]
@@ -241,22 +254,37 @@ class Batcher:
     def _forward(self, step: Step, members: Sequence[Generation]) -> Tensor:
         """Compute the step; return logits of the last token of each piece that is complete."""
         flat: list[int] = []
+        kept: list[int] = []
         last: list[int] = []
+        scored: list[tuple[Generation, int, int]] = []
         for piece, sequence in zip(step.pieces, members, strict=True):
-            end = piece.past + piece.count
+            begin, end = len(flat), piece.past + piece.count
             flat += sequence.tokens[piece.past : end]
             sequence.computed = end
             self._kept[sequence.slot] = sequence.tokens[:end]
             self._used[sequence.slot] = time.perf_counter()
+            if sequence.wants_all:
+                scored.append((sequence, len(kept), piece.count))
+                kept += range(begin, len(flat) - 1)
+            if sequence.wants_all or end == len(sequence.tokens):
+                kept.append(len(flat) - 1)
             if end == len(sequence.tokens):
-                last.append(len(flat) - 1)
+                last.append(len(kept) - 1)
+        logits = self._logits(step, flat, kept)
+        for sequence, start, count in scored:
+            assert sequence.scores is not None
+            sequence.scores.take_prompt(logits[start : start + count], sequence.tokens)
+        return logits if len(last) == len(kept) else logits[last]
+
+    def _logits(self, step: Step, flat: Sequence[int], kept: Sequence[int]) -> Tensor:
+        """Run the model on ``flat`` tokens; return the logits of those that are ``kept``."""
         self._threads.use(len(flat))
         device = self._slots.keys.device
         out = self._model(
             input_ids=torch.tensor([flat], device=device),
             position_ids=step.positions[None].to(device),
             use_cache=False,
-            logits_to_keep=torch.tensor(last, device=device),
+            logits_to_keep=torch.tensor(kept, device=device, dtype=torch.long),
             step=step,
         )
         logits: Tensor = out.logits[0]
@@ -267,6 +295,8 @@ class Batcher:
             return
         wide = logits.float()
         for row, sequence in zip(wide, ready, strict=True):
+            if sequence.scores is not None:
+                sequence.scores.take_next(row)
             if sequence.guide is not None:
                 sequence.guide.restrict(row)
         greedy = wide.argmax(-1).tolist()
@@ -279,11 +309,14 @@ class Batcher:
         new = [token]
         if sequence.guide is not None:
             new += sequence.guide.advance(token)
-        elif token in sequence.ends:
-            new, sequence.finish = [], "stop"
+        elif token in sequence.ends or not sequence.max_tokens:
+            new, sequence.finish = [], "stop" if sequence.max_tokens else "length"
+            sequence.end = token if sequence.max_tokens else None
         room = min(
             sequence.max_tokens - sequence.generated, self._slots.length - len(sequence.tokens)
         )
+        if sequence.scores is not None and room:
+            sequence.scores.take_chosen(token)
         sequence.tokens += new[:room]
         self.meter.generated_tokens += len(new[:room])
         if sequence.guide is not None and sequence.guide.done:

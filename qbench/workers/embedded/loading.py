@@ -35,7 +35,7 @@ class Loaded(Struct, frozen=True, kw_only=True):
     path: ComputePath
     bits_per_weight: float
     weight_bytes: int
-    """What the format's weights would take packed."""
+    """All weights packed: what a checkpoint of the format takes, or the files really take."""
     length: int
     """Longest context the model was made for."""
 
@@ -50,20 +50,20 @@ def load(folder: Path, format_name: str, *, device: str = "") -> Loaded:
     """
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
     fmt = get_format(format_name)
-    product = multiplies_in(fmt, this_machine(gpu=False).architecture)
-    product = product if chosen == "cpu" else fmt.storage
+    exact_sums()
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=FLOATS[fmt.storage], attn_implementation=ATTENTION
     ).eval()
-    applied = apply_format(model, fmt, multiply_in=product)
-    model = model.to(chosen)
+    model = model.to(chosen)  # before codes are made: a GPU makes the same ones sooner
+    held = held_in(fmt, chosen)
+    applied = apply_format(model, fmt, multiply_in=held)
     return Loaded(
         model=model,
         tokenizer=cast("PreTrainedTokenizerFast", AutoTokenizer.from_pretrained(folder)),
         device=chosen,
-        cache_dtype=FLOATS[product],
-        effective=applied.effective,
-        kernel=kernel_of(fmt, product),
+        cache_dtype=FLOATS[fmt.arithmetic or held],
+        effective=f"{applied.effective}, rtn" if fmt.quantized else applied.effective,
+        kernel=kernel_of(fmt, fmt.arithmetic or held),
         path=compute_path(fmt, this_machine(gpu=chosen != "cpu").architecture, emulated=True),
         bits_per_weight=applied.bits_per_weight,
         weight_bytes=applied.weight_bytes_packed,
@@ -71,15 +71,33 @@ def load(folder: Path, format_name: str, *, device: str = "") -> Loaded:
     )
 
 
+def held_in(fmt: Format, device: str) -> FloatName:
+    """Return the type in which linear weights are held: float32 on CPUs without 16-bit products."""
+    if device != "cpu":
+        return fmt.storage
+    return multiplies_in(fmt, this_machine(gpu=False).architecture)
+
+
+def exact_sums() -> None:
+    """Have GPUs add in float32 and multiply float32 as float32: no TF32, no 16-bit partial sums."""
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+
+
 def kernel_of(fmt: Format, product: FloatName) -> str:
     """Say how products are made, for the row."""
     made = f"{fmt.storage} matmul"
-    if product != fmt.storage:
+    if fmt.arithmetic is not None:
+        made = f"{fmt.storage} weights cast to {fmt.arithmetic} for each {fmt.arithmetic} matmul"
+    elif product != fmt.storage:
         made = f"{fmt.storage} values multiplied in {product}, rounded once"
     return f"dequantize, then {made}" if fmt.weights else made
 
 
-def peak_memory() -> int:
-    """Return the most bytes this process has held."""
+def peak_memory(device: str = "cpu") -> int:
+    """Return the most bytes this process has held: of its own memory, or of the GPU's."""
+    if device != "cpu":
+        return int(torch.cuda.max_memory_allocated())
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -13,6 +13,7 @@ from aiohttp import web
 from msgspec.structs import asdict
 
 from qbench.workers.embedded.batching import Batcher, Generation
+from qbench.workers.embedded.completions import Completions
 from qbench.workers.embedded.grammar import Grammars, Guide
 from qbench.workers.embedded.loading import Loaded, peak_memory
 from qbench.workers.embedded.prompts import OPEN, Json, Prompts, Reply, read_call, read_reply
@@ -20,6 +21,7 @@ from qbench.workers.embedded.sampling import Sampler
 from qbench.workers.embedded.wire import (
     DONE,
     ChatBody,
+    Refused,
     Usage,
     Writer,
     problem,
@@ -28,15 +30,6 @@ from qbench.workers.embedded.wire import (
 DEFAULT_TOKENS = 512
 REPLACEMENT = "\ufffd"
 """What a tokenizer writes for a character whose bytes are not all there yet."""
-
-
-class Refused(Exception):
-    """A request that cannot be served, with its status and code."""
-
-    def __init__(self, message: str, code: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.code = code
-        self.status = status
 
 
 class Answer:
@@ -75,6 +68,7 @@ class Server:
         self._prompts = Prompts(loaded.tokenizer)
         self._grammars = Grammars(loaded.tokenizer, loaded.model.config.vocab_size)  # type: ignore[union-attr, arg-type]
         self._ends = end_tokens(loaded)
+        self._completions = Completions(loaded, batcher, name, self._ends)
 
     def app(self) -> web.Application:
         """Return the aiohttp application."""
@@ -83,6 +77,7 @@ class Server:
         app.router.add_get("/metrics.json", self._metrics)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/completions", self._completions.answer)
         return app
 
     async def _health(self, _: web.Request) -> web.Response:
@@ -107,7 +102,7 @@ class Server:
             "device": loaded.device,
             "bits_per_weight": loaded.bits_per_weight,
             "weight_bytes": loaded.weight_bytes,
-            "peak_memory_bytes": peak_memory(),
+            "peak_memory_bytes": peak_memory(loaded.device),
         }
         return web.json_response(body)
 

@@ -69,6 +69,45 @@ class ChatBody(Struct, frozen=True, kw_only=True):
         return {"type": "object"} if wanted.get("type") == "json_object" else None
 
 
+class CompletionBody(Struct, frozen=True, kw_only=True):
+    """What ``POST /v1/completions`` takes: OpenAI's legacy fields, and vLLM's about tokens."""
+
+    prompt: str | tuple[int | str | tuple[int, ...], ...]
+    """A text, its tokens, or several of either."""
+    model: str = ""
+    max_tokens: int | None = 16
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: str | tuple[str, ...] | None = None
+    echo: bool = False
+    """The prompt comes back before what was generated, with its log-probabilities."""
+    logprobs: int | None = None
+    """Likeliest tokens per position; 0: only the token's own log-probability."""
+    prompt_logprobs: int | None = None
+    """Likewise for the prompt, in vLLM's shape, whether it is echoed or not."""
+    return_token_ids: bool = False
+    return_tokens_as_token_ids: bool = False
+    """Tokens are written ``token_id:42``, so that no two are written alike."""
+    add_special_tokens: bool = True
+    stream: bool = False
+    n: int = 1
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """Texts that end the completion."""
+        return (self.stop,) if isinstance(self.stop, str) else self.stop or ()
+
+
+class Refused(Exception):
+    """A request that cannot be served, with its status and code."""
+
+    def __init__(self, message: str, code: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
 class Usage(Struct, frozen=True, kw_only=True):
     """Tokens of one reply."""
 

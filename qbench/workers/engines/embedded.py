@@ -13,15 +13,19 @@ from typing import Any
 
 import aiohttp
 import msgspec
-from msgspec import Struct
 
 from qbench import __version__
 from qbench.benchmarks.chat import ChatRequest, Turn
-from qbench.errors import ConfigError, EngineStartError, QbenchError
+from qbench.errors import EngineStartError, QbenchError
 from qbench.kernels.formats import get_format
 from qbench.service.domain import Endpoint, EngineSeconds, System, new_id
-from qbench.workers.checkpoints import Checkpoint, resolve
 from qbench.workers.engines import Say
+from qbench.workers.engines.embedded_weights import (
+    EmbeddedOptions,
+    Weights,
+    find_weights,
+    refuse_recipe,
+)
 from qbench.workers.engines.openai_chat import ClientSettings, OpenAIChat
 from qbench.workers.engines.process import ServerCommand, ServerProcess, free_port, running
 from qbench.workers.hardware import this_machine
@@ -32,28 +36,6 @@ RESTARTS = 1
 
 PATIENCE_S = 3600.0
 NEEDED = ("torch", "transformers", "llguidance", "gguf")
-
-
-class EmbeddedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``System.options`` of this engine."""
-
-    device: str = ""
-    """``cpu`` or ``cuda``; empty: cuda where there is one."""
-    context: int = 4096
-    """Longest prompt and reply together, in tokens."""
-    threads: int = 0
-    """CPU threads; 0: as many as decode soonest, measured at the start."""
-
-    @classmethod
-    def of(cls, system: System) -> EmbeddedOptions:
-        """Read a system's options. Raises ConfigError."""
-        try:
-            return msgspec.convert(system.options, cls)
-        except msgspec.ValidationError as error:
-            raise ConfigError(
-                f"The options of the embedded engine are wrong: {error}.",
-                hint=f"It knows {', '.join(cls.__struct_fields__)}.",
-            ) from error
 
 
 class Patient:
@@ -100,8 +82,7 @@ class EmbeddedEngine:
                 "`pip install 'qbench[local]'`."
             )
         try:
-            get_format(system.format)
-            EmbeddedOptions.of(system)
+            refuse_recipe(get_format(system.format), EmbeddedOptions.of(system))
         except QbenchError as error:
             return str(error)
         return ""
@@ -111,8 +92,9 @@ class EmbeddedEngine:
         self, system: System, *, concurrency: int, say: Say
     ) -> AsyncIterator[EmbeddedServing]:
         """Find the weights, start the server, yield it, stop it."""
-        checkpoint = await asyncio.to_thread(resolve, system.model, say)
-        command = _command(system, checkpoint, concurrency)
+        options = EmbeddedOptions.of(system)
+        weights = await asyncio.to_thread(find_weights, system, options, say)
+        command = _command(system, options, weights, concurrency)
         say(f"loading {system.label}")
         started = datetime.now(UTC)
         async with (
@@ -126,14 +108,16 @@ class EmbeddedEngine:
             ) as chat,
         ):
             found = await metrics(command.root_url)
-            endpoint = _endpoint(system, checkpoint, server, found, started)
+            endpoint = _endpoint(system, weights, server, found, started)
             yield EmbeddedServing(endpoint, chat, server)
 
 
-def _command(system: System, checkpoint: Checkpoint, concurrency: int) -> ServerCommand:
-    options, port = EmbeddedOptions.of(system), free_port()
+def _command(
+    system: System, options: EmbeddedOptions, weights: Weights, concurrency: int
+) -> ServerCommand:
+    port = free_port()
     given = {
-        "checkpoint": checkpoint.path,
+        "checkpoint": weights.checkpoint.path,
         "format": system.format,
         "name": system.model,
         "port": port,
@@ -171,7 +155,7 @@ async def metrics(root_url: str) -> dict[str, Any]:
 
 def _endpoint(
     system: System,
-    checkpoint: Checkpoint,
+    weights: Weights,
     server: ServerProcess,
     found: dict[str, Any],
     started: datetime,
@@ -190,9 +174,9 @@ def _endpoint(
         architecture=machine.architecture,
         format_requested=system.format,
         format_effective=found["effective"],
-        checkpoint=checkpoint.origin,
+        checkpoint=weights.told,
         kernel=found["kernel"],
         path=found["path"],
         engine_version=f"qbench {__version__} embedded",
-        details={"revision": checkpoint.revision} | {name: found[name] for name in kept},
+        details={"revision": weights.checkpoint.revision} | {name: found[name] for name in kept},
     )
