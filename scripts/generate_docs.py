@@ -1,4 +1,7 @@
-"""Write docs/cli.md from the commands themselves; ``--check`` exits 1 when it is out of date."""
+"""Write docs/cli.md from the commands, and the tables of docs/formats.md from the formats.
+
+``--check`` exits 1 when one is out of date.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,14 @@ from typing import Any
 import typer
 from typer.main import get_command
 
+from qbench.cli.formats import scheme_words
 from qbench.cli.main import VERBS
+from qbench.kernels.formats import FORMATS
+from qbench.service.formats import known_formats
 
-PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "cli.md"
+FORMATS_PAGE = DOCS / "formats.md"
 WIDTH = 96
 HEADER = """\
 # Commands
@@ -46,15 +54,55 @@ def _help(name: str, command: Any) -> str:
     return text + "".join(_help(f"{name} {part}", made) for part, made in parts.items())
 
 
+def formats_page(text: str) -> str:
+    """Return docs/formats.md with its two tables made anew."""
+    for name, made in (("presets", presets()), ("paths", paths())):
+        start = f"<!-- {name}: made by `make docs` -->\n"
+        head, _, rest = text.partition(start)
+        text = f"{head}{start}{made}{rest[rest.index('<!-- end -->') :]}"
+    return text
+
+
+def presets() -> str:
+    """Return a row per preset: what it is and where it comes from."""
+    rows = [
+        (
+            f"`{fmt.name}`",
+            scheme_words(fmt.weights, fmt),
+            scheme_words(fmt.activations, fmt),
+            f"{fmt.bits_per_weight(4096):.5g}",
+            fmt.recipe,
+            fmt.paper,
+        )
+        for fmt in FORMATS.values()
+    ]
+    heads = ("preset", "weights", "activations", "bits per weight", "recipe", "source")
+    return markdown(heads, rows)
+
+
+def paths() -> str:
+    """Return a row per preset: what runs it on each generation."""
+    found = known_formats("h100").formats
+    rows = [(f"`{fact.name}`", *fact.paths.values()) for fact in found]
+    return markdown(("", "Ampere", "Ada", "Hopper", "Blackwell"), rows)
+
+
+def markdown(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Write a table."""
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
 def main() -> int:
-    """Write or check the page."""
-    wanted = page()
+    """Write or check the pages."""
+    wanted = {PAGE: page(), FORMATS_PAGE: formats_page(FORMATS_PAGE.read_text(encoding="utf-8"))}
     if "--check" in sys.argv:
-        if PAGE.exists() and PAGE.read_text(encoding="utf-8") == wanted:
-            return 0
-        sys.stderr.write("docs/cli.md is out of date: run `make docs`.\n")
-        return 1
-    PAGE.write_text(wanted, encoding="utf-8")
+        stale = [file for file, text in wanted.items() if file.read_text("utf-8") != text]
+        for file in stale:
+            sys.stderr.write(f"docs/{file.name} is out of date: run `make docs`.\n")
+        return 1 if stale else 0
+    for file, text in wanted.items():
+        file.write_text(text, encoding="utf-8")
     return 0
 
 

@@ -95,8 +95,8 @@ def _facts(page: FormatPage) -> dict[str, Any]:
     return {
         "about": fmt.about,
         "source": fmt.paper,
-        "weights": _scheme(fmt.weights, fmt),
-        "activations": _scheme(fmt.activations, fmt),
+        "weights": scheme_words(fmt.weights, fmt),
+        "activations": scheme_words(fmt.activations, fmt),
         "everything_else": fmt.storage,
         "arithmetic": fmt.arithmetic or "",
         "rotation": f"Hadamard blocks of {fmt.rotation} columns" if fmt.rotation else "",
@@ -118,7 +118,7 @@ def _sizes(size: Size, model: str) -> dict[str, str]:
     }
 
 
-def _scheme(scheme: Scheme | None, fmt: Format) -> str:
+def scheme_words(scheme: Scheme | None, fmt: Format) -> str:
     """Describe one side in words: ``e2m1, a scale per 16 columns in e4m3, found as they come``."""
     if scheme is None:
         return fmt.storage
