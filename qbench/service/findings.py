@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from qbench.service.domain import Endpoint, RunStatus
 from qbench.service.evidence import Evidence
 from qbench.service.report import Estimate, Row, Verdict
+from qbench.service.startups import parser_notes, startup_notes
 
 
 def points(gap: Estimate) -> str:
@@ -63,7 +64,8 @@ def notes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, ...]:
         if row.path == "weight-only fallback"
     ]
     said += _unpriced(evidence, rows)
-    said += _checkpoints([end for end in endpoints.values() if end])
+    served = [end for end in endpoints.values() if end]
+    said += _checkpoints(served) + startup_notes(served) + parser_notes(served)
     return tuple(said + _run_notes(evidence))
 
 

@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import random
 import re
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 from aiohttp import web
@@ -29,6 +29,9 @@ from qbench.workers.engines.behaviours import (
     prompt_tokens,
     seeded,
 )
+
+Calls = Literal["parsed", "text", "text when streamed", "no arguments when streamed"]
+"""``text``: calls stay in the content in Hermes' tags, as with a parser that sees nothing."""
 
 
 class MockSettings(Struct, frozen=True, kw_only=True):
@@ -52,6 +55,8 @@ class MockSettings(Struct, frozen=True, kw_only=True):
     """Required of clients when not empty."""
     context: int = 1_000_000
     """Longest prompt in tokens."""
+    calls: Calls = "parsed"
+    """Whether tool calls are taken out of the text, as a server's parser does or fails to do."""
 
 
 class _Function(Struct):
@@ -79,6 +84,7 @@ class _Request(Struct):
     messages: list[_Message]
     model: str = ""
     tools: list[_Tool] | None = None
+    tool_choice: Any = "auto"
     stream: bool = False
     stream_options: dict[str, Any] | None = None
     seed: int | None = None
@@ -143,6 +149,7 @@ class MockEndpoint:
             return _refusal(400, str(error), "bad_request")
         if turn.fault is not None:
             return await self._fail(turn.fault, request)
+        turn = _as_parsed(turn, body, self.settings.calls)
         reply = _Reply(turn=turn, asked=asked, settings=self.settings)
         if reply.prompt_tokens > self.settings.context:
             said = f"This model's maximum context length is {self.settings.context} tokens."
@@ -220,6 +227,28 @@ class MockEndpoint:
         while request.transport is not None and not request.transport.is_closing():
             await response.write(b" " * 262_144)
         return response
+
+
+def _as_parsed(turn: ScriptedTurn, body: _Request, calls: Calls) -> ScriptedTurn:
+    """Return the turn as a server with such a parser would tell it."""
+    if not turn.message.tool_calls:
+        return turn
+    if body.tool_choice == "none" or calls == "text" or (body.stream and calls.startswith("text")):
+        return _in_text(turn)
+    if body.stream and calls != "parsed":
+        names = tuple((call.name, "") for call in turn.message.tool_calls)
+        return msgspec.structs.replace(turn, call="", calls=names)
+    return turn
+
+
+def _in_text(turn: ScriptedTurn) -> ScriptedTurn:
+    """Leave calls in the content."""
+    tagged = [
+        f'<tool_call>\n{{"name": "{call.name}", "arguments": {call.arguments}}}\n</tool_call>'
+        for call in turn.message.tool_calls
+    ]
+    said = "\n".join(filter(None, (turn.say, *tagged)))
+    return msgspec.structs.replace(turn, say=said, call="", calls=(), finish="stop")
 
 
 class _Reply:
@@ -326,6 +355,9 @@ def parse_faults(text: str) -> dict[str, float]:
     return faults
 
 
+CHOICES = {"--calls": get_args(Calls)}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="qbench.workers.mock_endpoint", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
@@ -334,9 +366,9 @@ def _parser() -> argparse.ArgumentParser:
     told = {"faults"}
     for field in msgspec.structs.fields(MockSettings):
         if field.name not in told:
-            kind = {"output_tokens": int, "reply": str}.get(field.name, field.type)
+            kind = {"output_tokens": int, "reply": str, "calls": str}.get(field.name, field.type)
             flag = "--" + field.name.replace("_", "-")
-            parser.add_argument(flag, type=kind, default=field.default)
+            parser.add_argument(flag, type=kind, default=field.default, choices=CHOICES.get(flag))
     return parser
 
 

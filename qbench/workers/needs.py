@@ -33,8 +33,7 @@ def _wants_gpu(system: System) -> bool:
 
 def devices_here(node: str, *, engines: int = 1) -> tuple[str, ...]:
     """Name the slots for engines of this machine: its GPUs, and ``engines`` in main memory."""
-    gpus = this_machine().gpus
-    slots = [f"{ON_GPU}{number}" for number in range(gpus)]
+    slots = [f"{ON_GPU}{number}" for number in this_machine().numbers]
     slots += [f"{IN_MEMORY}{number}" for number in range(engines)]
     return tuple(f"{node}/{slot}" for slot in slots)
 

@@ -9,7 +9,7 @@ import pytest
 
 from qbench.service.domain import System
 from qbench.workers.engines.vllm import VllmEngine
-from qbench.workers.engines.vllm_command import find_vllm
+from qbench.workers.engines.vllm_environment import find_vllm
 from qbench.workers.hardware import this_machine
 from tests.integration.endpoints import ask
 

@@ -34,10 +34,14 @@ PROGRAM = """\
     dtype = told["--dtype"] if told["--dtype"] != "auto" else "bfloat16"
     print(f"Initializing a V1 LLM engine (v0.26.0) with config: dtype=torch.{{dtype}}, "
           f"max_seq_len=512, quantization={{mode or None}}, seed=0")
+    print("Starting to load model m...", flush=True)
     if mode:
         print("Using MarlinLinearKernel for CompressedTensorsWNA16")
+    print("Model loading took 0.25 GiB memory and 0.010000 seconds", flush=True)
+    print("init engine (profile, create kv cache, warmup model) took 0.02 s", flush=True)
     sys.exit(main(["--port", told["--port"], "--model", told["--served-model-name"],
-                   "--reply", "sum", "--accuracy", "1"]))
+                   "--reply", os.environ.get("REPLY", "sum"), "--accuracy", "1",
+                   "--calls", os.environ.get("CALLS", "parsed")]))
 """
 
 
@@ -86,6 +90,12 @@ async def test_it_is_started_asked_described_and_ended() -> None:
     assert endpoint.base_url.removesuffix("/v1").rpartition(":")[2] in endpoint.details["command"]
     assert said[0].startswith("starting ")
     assert "vllm 0.26.0 is up after" in said[-1]
+    startup = endpoint.details["startup"]
+    assert startup["weights"] == 0.01
+    assert startup["cache"] == 0.02
+    assert 0 < startup["process"] <= startup["total"]
+    assert endpoint.details["preflight"]["finding"] == "nothing to judge"
+    assert seconds.load == pytest.approx(startup["total"] + startup["preflight"], abs=0.02)
 
 
 async def test_a_checkpoint_is_named_read_and_recorded_with_its_kernel(
@@ -111,6 +121,21 @@ async def test_a_checkpoint_of_another_format_is_refused_before_anything_starts(
     with pytest.raises(Unsupported, match="not w4a16"):
         async with VllmEngine().serve(told, concurrency=4, say=print):
             pass
+
+
+async def test_a_parser_that_sees_nothing_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"*": [{"call": "add", "arguments": {"a": 1, "b": 2}}]}))
+    monkeypatch.setenv("REPLY", str(script))
+    monkeypatch.setenv("CALLS", "text")
+    with pytest.raises(EngineStartError, match="parser llama3_json does not see the calls"):
+        async with VllmEngine().serve(system(), concurrency=4, say=print):
+            pass
+    skipped = system(preflight=False)
+    async with VllmEngine().serve(skipped, concurrency=4, say=print) as serving:
+        assert "preflight" not in serving.endpoint.details
 
 
 async def test_what_came_up_as_something_else_is_not_measured(
@@ -195,8 +220,9 @@ def is_server(entry: Path) -> bool:
 @pytest.mark.parametrize(
     ("format_name", "options", "said"),
     [
-        ("w4a16", {}, "needs a w4a16 checkpoint"),
-        ("fp8", {}, "cannot make fp8 while loading on a CPU"),
+        ("w4a16", {}, "qbench quantize org/llama-3.2-1b --format w4a16"),
+        ("mxfp8", {}, "cannot make mxfp8 while loading on a CPU"),
+        ("layercast", {}, "no layercast"),
         ("bf16", {"device": "cuda", "tensor_parallel": 64}, "GPU"),
         ("bf16", {"tool_call_parser": "none"}, "need a tool-call parser"),
         ("bf16", {"max_model_length": 5}, "Did you mean max_model_len?"),

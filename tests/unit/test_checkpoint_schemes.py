@@ -32,6 +32,12 @@ def compressed(
     return {"quant_method": "compressed-tensors", "config_groups": {"group_0": layers}}
 
 
+def rotated(told: dict[str, Any], **scheme: Any) -> dict[str, Any]:
+    use = {"location": "input", "targets": ["Linear"]}
+    groups = {"R": {"type": "hadamard", "apply": [use], **scheme}}
+    return {**told, "transform_config": {"config_groups": groups}}
+
+
 @pytest.mark.parametrize(
     ("told", "label", "formats"),
     [
@@ -68,6 +74,25 @@ def compressed(
             {"w4a16", "w4a16-awq"},
         ),
         ({"quant_method": "fp8"}, "fp8 float8, activations 8", {"fp8", "fp8-block"}),
+        (
+            {
+                "quant_method": "bitsandbytes",
+                "load_in_4bit": True,
+                "bnb_4bit_quant_type": "nf4",
+            },
+            "bitsandbytes normal4 group 64, activations 16",
+            {"nf4"},
+        ),
+        (
+            rotated(compressed(4, "float", group=32, activations=4), head_dim=64),
+            "compressed-tensors float4 group 32, activations 4, rotated by 64",
+            {"mxfp4-mr"},
+        ),
+        (
+            rotated(compressed(4, activations=4, group=32)),
+            "compressed-tensors int4 group 32, activations 4, rotated by all columns",
+            {"int4-mr"},
+        ),
         (
             {"quant_method": "modelopt", "quant_algo": "NVFP4"},
             "modelopt float4 group 16, activations 4",

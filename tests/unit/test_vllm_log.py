@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qbench.workers.engines.vllm_log import LogFacts, compute_path, read_log, root_cause
+from qbench.workers.engines.vllm_log import LogFacts, phases, read_log, root_cause
 
 START = """\
 (APIServer pid=7) INFO 07-01 10:00:00 [api_utils.py:330] vLLM server version 0.26.0, serving model m
@@ -16,7 +16,7 @@ enforce_eager=False, kv_cache_dtype=auto, seed=0, served_model_name=m
 potential backends: ['FLASH_ATTN', 'TRITON_ATTN'].
 {lines}
 (EngineCore pid=9) INFO 07-01 10:00:20 [gpu_model_runner.py:5348] Model loading took 5.4 GiB \
-memory and 8.123456 seconds
+memory and 8.120000 seconds
 """
 
 
@@ -31,6 +31,7 @@ def test_an_unquantized_start_is_read() -> None:
         quantization="None",
         attention="FLASH_ATTN",
         weights_gib=5.4,
+        times={"weights": 8.12},
         settings={
             "dtype": "torch.bfloat16",
             "max_seq_len": "4096",
@@ -38,72 +39,73 @@ def test_an_unquantized_start_is_read() -> None:
             "tensor_parallel_size": "1",
         },
     )
-    assert compute_path(facts, activation_bits=None) == "native"
     assert facts.kernel == ""
 
 
 @pytest.mark.parametrize(
-    ("lines", "activation_bits", "kernel", "path"),
+    ("line", "kernel", "what"),
     [
         (
-            ["Using MacheteLinearKernel for CompressedTensorsWNA16"],
-            None,
+            "Using MacheteLinearKernel for CompressedTensorsWNA16",
             "MacheteLinearKernel",
-            "native",
+            "CompressedTensorsWNA16",
         ),
+        ("Using CPUWNA16LinearKernel for mixed-precision linear", "CPUWNA16LinearKernel", None),
+        ("Using MarlinNvFp4LinearKernel for NVFP4 GEMM", "MarlinNvFp4LinearKernel", "NVFP4"),
         (
-            ["Using MarlinLinearKernel for CompressedTensorsWNA16"],
-            None,
-            "MarlinLinearKernel",
-            "native",
-        ),
-        (
-            ["Selected CutlassFP8ScaledMMLinearKernel for CompressedTensorsW8A8Fp8"],
-            8,
+            "Selected CutlassFP8ScaledMMLinearKernel for Fp8PtpcOnlineLinearMethod",
             "CutlassFP8ScaledMMLinearKernel",
-            "native",
+            "Fp8PtpcOnlineLinearMethod",
         ),
+        ("Using 'MARLIN' NvFp4 MoE backend out of potential ...", "MARLIN", "NvFp4 experts"),
+        ("Using DEEPGEMM Fp8 MoE backend out of potential ...", "DEEPGEMM", "Fp8 experts"),
         (
-            ["Using MarlinNvFp4LinearKernel for NVFP4 GEMM"],
-            4,
-            "MarlinNvFp4LinearKernel",
-            "weight-only fallback",
+            "Using Mxfp8EmulationTritonExperts MoE backend. Weights are ...",
+            "Mxfp8EmulationTritonExperts",
+            "experts",
         ),
-        (
-            [
-                "Selected CutlassFP8ScaledMMLinearKernel for Fp8LinearMethod",
-                "WARNING Your GPU does not have native support for FP8 computation but FP8 ...",
-            ],
-            8,
-            "CutlassFP8ScaledMMLinearKernel",
-            "weight-only fallback",
-        ),
-        (
-            ["Using EmulationNvFp4LinearKernel for NVFP4 GEMM"],
-            4,
-            "EmulationNvFp4LinearKernel",
-            "emulated",
-        ),
-        (
-            [
-                "Selected CutlassFP8ScaledMMLinearKernel for a",
-                "Selected MarlinFP8ScaledMMLinearKernel for b",
-            ],
-            8,
-            "CutlassFP8ScaledMMLinearKernel, MarlinFP8ScaledMMLinearKernel",
-            "weight-only fallback",
-        ),
-        ([], 8, "", "unknown"),
-        ([], None, "", "unknown"),
     ],
 )
-def test_the_kernel_decides_whether_a_format_really_ran(
-    lines: list[str], activation_bits: int | None, kernel: str, path: str
+def test_kernels_are_read_as_both_versions_word_them(
+    line: str, kernel: str, what: str | None
 ) -> None:
-    facts = log("compressed-tensors", *lines)
+    facts = log("compressed-tensors", line)
     assert facts.quantization == "compressed-tensors"
-    assert facts.kernel == kernel
-    assert compute_path(facts, activation_bits=activation_bits) == path
+    assert facts.kernels == ((kernel, what or "mixed-precision"),)
+
+
+TIMES = """\
+torch.compile took 21.50 s in total
+Initial profiling/warmup run took 1.50 s
+Graph capturing finished in 4 secs, took 0.52 GiB
+init engine (profile, create kv cache, warmup model) took 30.25 s (compilation: 21.50 s)"""
+
+
+def test_the_phases_of_a_start_add_up() -> None:
+    facts = log("None", *TIMES.splitlines())
+    found = phases(facts.times, process_s=14.0, total_s=60.0)
+    assert found == {
+        "process": 14.0,
+        "weights": 8.12,
+        "compile": 21.5,
+        "profile": 1.5,
+        "graphs": 4.0,
+        "cache": 3.25,
+        "rest": 7.63,
+        "total": 60.0,
+    }
+    assert sum(found.values()) == pytest.approx(2 * found["total"], abs=0.05)
+
+
+def test_phases_that_were_not_told_are_left_out() -> None:
+    assert phases({}, process_s=None, total_s=5.0) == {"rest": 5.0, "total": 5.0}
+    together = "torch.compile and initial profiling/warmup run together took 9.00 s in total"
+    assert log("None", together).times["compile"] == 9.0
+
+
+def test_of_workers_in_parallel_the_slowest_counts() -> None:
+    lines = [f"Loading weights took {s} seconds" for s in (1.25, 3.5, 2.0)]
+    assert read_log("\n".join(lines)).times == {"weights": 3.5}
 
 
 def test_repeated_lines_count_once() -> None:
@@ -114,7 +116,6 @@ def test_repeated_lines_count_once() -> None:
 def test_an_old_or_silent_log_makes_facts_unknown() -> None:
     facts = read_log("nothing to see\n")
     assert facts == LogFacts()
-    assert compute_path(facts, activation_bits=None) == "unknown"
 
 
 @given(st.text())

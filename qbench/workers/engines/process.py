@@ -30,10 +30,22 @@ LEASH = Path(leash.__file__)
 _gpus: ContextVar[dict[str, str]] = ContextVar("gpus", default={})  # noqa: B039 - never changed
 
 
+def own_gpus() -> tuple[str, ...] | None:
+    """Return the GPUs that servers started by this task see; None: all there are."""
+    told = _gpus.get().get("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if told is None:
+        return None
+    return tuple(part.strip() for part in told.split(",") if part.strip())
+
+
 @contextmanager
 def visible_gpus(numbers: str) -> Iterator[None]:
-    """Let servers started by this task see only these GPUs (``0,1``); empty: all there are."""
-    token = _gpus.set({"CUDA_VISIBLE_DEVICES": numbers} if numbers else {})
+    """Let servers started by this task see only these GPUs (``0,1``); empty: all there are.
+
+    They are counted as the driver counts them; CUDA alone would put the fastest first.
+    """
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    token = _gpus.set({"CUDA_VISIBLE_DEVICES": numbers, **order} if numbers else {})
     try:
         yield
     finally:
@@ -73,6 +85,8 @@ class ServerCommand(Struct, frozen=True, kw_only=True):
     """Finds the reason of a failure in the log's lines; empty where it finds none."""
     log: Path | None = None
     """File for its output, appended to; None: a temporary file, removed after a clean end."""
+    marks: Mapping[str, str] = {}
+    """Names of moments of a start, and the words in the log that tell each."""
 
     @property
     def line(self) -> str:
@@ -89,6 +103,8 @@ class ServerProcess:
         self.load_s = 0.0
         """From start to healthy, restarts included."""
         self.restarted = 0
+        self.marks: dict[str, float] = {}
+        """Seconds from the first start to each of the command's marks that was seen."""
         self._say = say
         self._process: asyncio.subprocess.Process | None = None
         self._healthy = asyncio.Event()
@@ -118,8 +134,9 @@ class ServerProcess:
     async def start(self) -> None:
         """Start it and wait for health. Raises EngineStartError."""
         began = time.perf_counter()
+        seen = self.log.stat().st_size if self.log.exists() else 0
         await self._spawn()
-        await self._await_health(began + self.command.start_s)
+        await self._await_health(began + self.command.start_s, lambda: self._mark(began, seen))
         self.load_s += time.perf_counter() - began
         self._healthy.set()
 
@@ -175,12 +192,25 @@ class ServerProcess:
                 start_new_session=True,
             )
 
-    async def _await_health(self, deadline: float) -> None:
+    def _mark(self, began: float, seen: int) -> None:
+        """Note which marks the log has reached; ``seen`` is where this start's log begins."""
+        wanted = self.command.marks.keys() - self.marks.keys()
+        if not wanted or self.restarted:
+            return
+        with self.log.open("rb") as log:
+            log.seek(seen)
+            text = log.read().decode(errors="replace")
+        for name in wanted:
+            if self.command.marks[name] in text:
+                self.marks[name] = time.perf_counter() - began
+
+    async def _await_health(self, deadline: float, look: Callable[[], None]) -> None:
         assert self._process is not None
         url = self.command.root_url + self.command.health
         said_at, pause = time.perf_counter(), 0.05
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
             while True:
+                look()
                 if self._process.returncode is not None:
                     raise self._start_error(_ended(self._process.returncode))
                 if await _answers(session, url) and self._process.returncode is None:

@@ -19,12 +19,14 @@ class Scheme(Struct, frozen=True, kw_only=True):
     method: str
     """Who wrote it: ``compressed-tensors``, ``gptq``, ``awq``, ``fp8``, …; empty: unquantized."""
     kind: str = ""
-    """``int`` or ``float``."""
+    """``int``, ``float``, or ``normal`` for NF4's quantiles."""
     bits: int = 16
     activation_bits: int | None = None
     """None: 16 bits and more."""
     group: int | None = None
     """Weights that share a scale; None: a channel or the whole tensor, or unknown."""
+    rotation: int | None = None
+    """Columns of the Hadamard blocks that rotate the layers' inputs; 0: all columns at once."""
 
     @property
     def label(self) -> str:
@@ -33,7 +35,8 @@ class Scheme(Struct, frozen=True, kw_only=True):
             return "unquantized"
         group = f" group {self.group}" if self.group else ""
         activations = self.activation_bits or 16
-        return f"{self.method} {self.kind}{self.bits}{group}, activations {activations}"
+        turned = "" if self.rotation is None else f", rotated by {self.rotation or 'all columns'}"
+        return f"{self.method} {self.kind}{self.bits}{group}, activations {activations}{turned}"
 
 
 FORMATS: dict[str, tuple[str, int, int | None]] = {
@@ -53,11 +56,27 @@ FORMATS: dict[str, tuple[str, int, int | None]] = {
     "nvfp4a16": ("float", 4, None),
     "mxfp4": ("float", 4, 4),
     "mxfp4a16": ("float", 4, None),
+    "mxfp8": ("float", 8, 8),
+    "nf4": ("normal", 4, None),
+    "mxfp4-mr": ("float", 4, 4),
+    "nvfp4-mr": ("float", 4, 4),
+    "int4-mr": ("int", 4, 4),
 }
 """What a checkpoint must hold to be called by a format's name: kind, bits, activation bits."""
 
-GROUPS = {"nvfp4": 16, "nvfp4a16": 16, "mxfp4": 32, "mxfp4a16": 32}
+GROUPS = {
+    "nvfp4": 16,
+    "nvfp4a16": 16,
+    "nvfp4-mr": 16,
+    "mxfp4": 32,
+    "mxfp4a16": 32,
+    "mxfp4-mr": 32,
+    "mxfp8": 32,
+}
 """NVFP4 and MXFP4 are both four-bit floats and differ in the block that shares a scale."""
+
+ROTATED = "-mr"
+"""How the names of formats end whose layers' inputs are rotated."""
 
 
 def contradiction(format_name: str, scheme: Scheme) -> str:
@@ -67,6 +86,7 @@ def contradiction(format_name: str, scheme: Scheme) -> str:
         return ""
     group = GROUPS.get(format_name)
     same = (scheme.kind, scheme.bits, scheme.activation_bits) == wanted
+    same = same and format_name.endswith(ROTATED) == (scheme.rotation is not None)
     if same and group in (None, scheme.group):
         return ""
     return f"the checkpoint holds {scheme.label}, which is not {format_name}"
@@ -91,6 +111,21 @@ def read_scheme(config: Path) -> Scheme | None:
         return scheme_of(raw)
     except (OSError, msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def attention_heads(name: str) -> tuple[int, int]:
+    """Return the heads of a folder's or Hub id's model, and those for keys and values.
+
+    Zeros where its config is not here or does not say.
+    """
+    config = find_config(name)
+    try:
+        raw = msgspec.json.decode(config.read_bytes(), type=Json) if config else {}
+        told = raw.get("text_config") or raw
+        heads = int(told.get("num_attention_heads") or 0)
+        return heads, int(told.get("num_key_value_heads") or heads)
+    except (OSError, msgspec.MsgspecError, AttributeError, TypeError, ValueError):
+        return 0, 0
 
 
 def scheme_of(raw: Json) -> Scheme | None:
@@ -120,7 +155,16 @@ def _compressed_tensors(told: Json) -> Scheme | None:
         bits=bits or 16,
         activation_bits=activation_bits,
         group=size,
+        rotation=_rotation(told.get("transform_config") or {}),
     )
+
+
+def _rotation(told: Json) -> int | None:
+    """Return the block of transforms that are applied to inputs at run time."""
+    for scheme in told.get("config_groups", {}).values():
+        if any(use.get("location") == "input" for use in scheme.get("apply", ())):
+            return int(scheme.get("head_dim") or 0)
+    return None
 
 
 def _numbers(told: Json) -> tuple[str, int | None, int | None]:
@@ -146,10 +190,19 @@ def _modelopt(told: Json) -> Scheme | None:
     return None
 
 
+def _bitsandbytes(told: Json) -> Scheme | None:
+    """Read 4-bit checkpoints; 8-bit ones keep some columns wide and have no format's name."""
+    if not told.get("load_in_4bit"):
+        return None
+    kind = "normal" if told.get("bnb_4bit_quant_type") == "nf4" else "float"
+    return Scheme(method="bitsandbytes", kind=kind, bits=4, group=64)
+
+
 READERS: dict[str, Callable[[Json], Scheme | None]] = {
     "compressed-tensors": _compressed_tensors,
     "gptq": _integers,
     "awq": _integers,
+    "bitsandbytes": _bitsandbytes,
     "auto-round": _integers,
     "fp8": lambda _: Scheme(method="fp8", kind="float", bits=8, activation_bits=8),
     "mxfp4": lambda _: Scheme(method="mxfp4", kind="float", bits=4, group=32),

