@@ -57,6 +57,19 @@ def test_what_is_told_never_overstates_the_divergence(seed: int, top: int) -> No
         assert found == pytest.approx(exact(p, q), abs=1e-6)
 
 
+def test_a_system_that_expects_other_tokens_is_far() -> None:
+    # the baseline gives token 0 nine tenths; the system lists 3 and 4 with a hundredth at least
+    p = np.array([[0.9, 0.04, 0.03, 0.02, 0.01]])
+    q = np.array([[0.001, 0.002, 0.007, 0.98, 0.01]])
+    found = divergences(told(p, 2), told(q, 2))[0]
+    # tokens 0 and 1 are worth 0.01 at most, and the other 0.06 may be all that is left
+    worked = (
+        0.9 * math.log(0.9 / 0.01) + 0.04 * math.log(0.04 / 0.01) + 0.06 * math.log(0.06 / 0.98)
+    )
+    assert found == pytest.approx(worked)
+    assert found <= exact(p, q)[0]
+
+
 def test_equal_distributions_do_not_diverge() -> None:
     p = drawn(1)
     one, other = told(p, 5), told(p, 5)

@@ -1,9 +1,9 @@
 """How far a system's next-token distributions are from a baseline's on the same text.
 
-An endpoint tells the K most likely tokens of a position, not the whole vocabulary. The divergence
-is therefore taken between what both told: the tokens that both lists hold, and everything else as
-one outcome. By the log-sum inequality that is a lower bound of the full divergence, and equal to
-it where K is the vocabulary.
+An endpoint tells the K most likely tokens of a position, not the whole vocabulary. Of a token that
+only the baseline lists, the system's probability is unknown, but not above the smallest that the
+system lists. The divergence given is the smallest that agrees with all that was told: a lower bound
+of the full one, and equal to it where K is the vocabulary.
 
 Neighbouring positions resemble each other, so means are taken with the spread between blocks of
 ``BLOCK`` positions, not between positions.
@@ -60,30 +60,46 @@ def same_text(one: Distributions, other: Distributions) -> bool:
 
 def divergences(baseline: Distributions, system: Distributions) -> Floats:
     """Return (N,) lower bounds of KL(baseline || system) in nats; see the module."""
-    return np.array(
-        [
-            _divergence(*parts)
-            for parts in zip(
-                baseline.top, baseline.top_logprob, system.top, system.top_logprob, strict=True
-            )
-        ]
-    )
+    rows = zip(baseline.top, baseline.top_logprob, system.top, system.top_logprob, strict=True)
+    return np.array([_divergence(*row) for row in rows])
 
 
 def _divergence(
     tokens: NDArray[np.int32], logs: Floats, others: NDArray[np.int32], other_logs: Floats
 ) -> float:
-    shared, here, there = np.intersect1d(
-        tokens[tokens >= 0], others[others >= 0], assume_unique=True, return_indices=True
-    )
-    if not len(shared):
-        return 0.0  # nothing in common was told: the bound says nothing
-    p, q = np.exp(logs[here]), np.exp(other_logs[there])
-    found = float(p @ (logs[here] - other_logs[there]))
-    rest_p, rest_q = max(0.0, 1 - float(p.sum())), max(0.0, 1 - float(q.sum()))
-    if rest_p > SMALLEST:
-        found += rest_p * math.log(rest_p / max(rest_q, SMALLEST))
-    return max(0.0, found)
+    told, known = tokens >= 0, others >= 0
+    p, shared = np.exp(logs[told]), np.isin(tokens[told], others[known])
+    order = np.argsort(others[known])
+    place = order[np.searchsorted(others[known][order], tokens[told][shared])]
+    found = float(p[shared] @ (logs[told][shared] - other_logs[known][place]))
+    left = max(SMALLEST, 1 - float(np.exp(other_logs[known][place]).sum()))
+    rest = max(0.0, 1 - float(p.sum()))
+    most = float(np.exp(other_logs[known].min())) if known.any() else 1.0
+    return max(0.0, found + _least(p[~shared], rest, most, left))
+
+
+def _least(alone: Floats, rest: float, most: float, left: float) -> float:
+    """Return the least that outcomes of unknown probability can add to the divergence.
+
+    Args:
+        alone: (A,) the baseline's probabilities of tokens that only it lists.
+        rest: what it gives to everything that it does not list.
+        most: the system's probability of a token that it does not list is at most this.
+        left: what the system gives to all of them together.
+
+    The least is reached in proportion to the baseline, tokens at their bound aside.
+
+    """
+    ordered = np.sort(alone)[::-1]
+    after = rest + float(ordered.sum()) - np.cumsum(np.append(0.0, ordered))
+    for bounded in range(len(ordered) + 1):
+        room = max(SMALLEST, left - bounded * most)
+        factor = room / after[bounded] if after[bounded] > SMALLEST else 0.0
+        if bounded == len(ordered) or factor * ordered[bounded] <= most:
+            break
+    free = after[bounded]
+    found = float((ordered[:bounded] * np.log(ordered[:bounded] / most)).sum())
+    return found + (free * math.log(free / room) if free > SMALLEST else 0.0)
 
 
 def divergence(baseline: Distributions, system: Distributions) -> Mean:
