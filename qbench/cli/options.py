@@ -121,6 +121,13 @@ def read_order(
     margin: Annotated[
         float, typer.Option(help="Pass-rate difference that counts as equivalent.")
     ] = 0.05,
+    noise_floor: Annotated[
+        bool | None,
+        typer.Option(
+            "--noise-floor/--no-noise-floor",
+            help="Measure the baseline once more [default: when embedded or vllm compare formats]",
+        ),
+    ] = None,
     budget: Annotated[
         str, typer.Option(help="Dollars; the run stops cleanly before it passes them.")
     ] = "",
@@ -164,6 +171,7 @@ def read_order(
         epochs=epochs,
         seed=seed,
         margin=margin,
+        noise_floor=noise_floor,
         strategy=strategy(tool_protocol, examples=examples),
         sampling=Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
         limits=Limits(turns=turns, seconds=time_limit),

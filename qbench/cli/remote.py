@@ -26,6 +26,7 @@ from qbench.service.listing import (
     Workers,
 )
 from qbench.service.report import Comparison, Frontier, Leaderboard, from_json
+from qbench.service.report_formats import FormatComparison
 
 T = TypeVar("T")
 DEFAULT = "http://127.0.0.1:8000"
@@ -152,6 +153,10 @@ class RemoteSource:
     def comparison(self, ref: str, first: str, second: str) -> Comparison:
         """Compare two systems of a run."""
         return self.get(Comparison, f"/v1/runs/{_one(ref)}/compare", first=first, second=second)
+
+    def recovery(self, ref: str, basis: Basis) -> FormatComparison:
+        """Compare every model's baseline with each of its formats."""
+        return self.get(FormatComparison, f"/v1/runs/{_one(ref)}/recovery", basis=basis)
 
     def frontier(self, ref: str, basis: Basis) -> Frontier:
         """Tell who is undominated."""

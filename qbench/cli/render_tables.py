@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qbench.cli.render import count, dim, dollars, draw, out, percent, plain, seconds, table
+from qbench.service.domain import variant
 from qbench.service.report import Comparison, Estimate, Frontier, Leaderboard, Row
 
 MARKS = {"emulated": "†", "weight-only fallback": "‡"}
@@ -49,7 +50,9 @@ def _served_as(board: Leaderboard) -> list[str]:
     return [
         f"{name_of(row, board.rows)} was served as {row.effective}."
         for row in board.rows
-        if row.effective != row.format and not any(row.effective in note for note in board.notes)
+        if not row.replica
+        and row.effective != row.format
+        and not any(row.effective in note for note in board.notes)
     ]
 
 
@@ -57,7 +60,7 @@ def name_of(row: Row, rows: Sequence[Row]) -> str:
     """Name a row by its format (notes say what it became), and its model if rows have several."""
     alike = len({other.model for other in rows}) == 1
     model = "" if alike else f"{row.model.rsplit('/', 1)[-1]} "
-    return f"{model}{row.format}{MARKS.get(row.path, '')}"
+    return f"{model}{variant(row.format, row.replica)}{MARKS.get(row.path, '')}"
 
 
 def _accuracy(board: Leaderboard) -> Table:

@@ -13,14 +13,15 @@ import msgspec
 import typer
 
 from qbench.benchmarks.transcript import Transcript
-from qbench.cli import render, render_tables
+from qbench.cli import render, render_formats, render_tables
 from qbench.cli.options import Database, Json, RunRef, command
 from qbench.cli.source import Server, Which, open_source
 from qbench.errors import ConfigError, NotFound
-from qbench.service.domain import Basis
+from qbench.service.domain import Basis, variant
 from qbench.service.listing import AttemptDetail, RunFacts
 from qbench.service.queue import WorkerView
 from qbench.service.report import SCHEMA, to_json
+from qbench.service.report_formats import FormatComparison
 from qbench.service.store import AttemptView
 
 BasisName = Annotated[
@@ -96,7 +97,7 @@ def show(
             _show_attempt(source.attempt(ref), json=json)
             return
         found = source.attempts(ref, which).attempts
-    labels = {key: tally.format for key, tally in run.tallies.items()}
+    labels = {key: variant(tally.format, tally.replica) for key, tally in run.tallies.items()}
     if json:
         render.raw(to_json({"schema": SCHEMA, "run": run.run.id, "attempts": found}))
         return
@@ -158,19 +159,40 @@ def leaderboard(
 @command
 def compare(
     ref: RunRef,
-    first: Annotated[str, typer.Argument(help="A format, or MODEL@FORMAT.")],
-    second: Annotated[str, typer.Argument(help="Another one.")],
+    first: Annotated[str, typer.Argument(help="A format, or MODEL@FORMAT.")] = "",
+    second: Annotated[str, typer.Argument(help="Another one.")] = "",
+    by: Annotated[
+        str, typer.Option("--by", help="format: the baseline against every format.")
+    ] = "",
+    basis: BasisName = "saturated",
     server: Server = "",
     database: Database = "",
     json: Json = False,
 ) -> None:
-    """Compare two systems of a run, part by part."""
+    """Compare two systems of a run part by part, or its baseline with every format."""
+    if by not in ("", "format"):
+        raise NotFound.among("way to compare", by, ["format"])
+    if bool(by) == bool(first) or bool(first) != bool(second):
+        raise ConfigError(
+            "Two systems are compared, or all formats.",
+            hint="qbench compare RUN w4a16 bf16, or qbench compare RUN --by format",
+        )
     with open_source(server, database) as source:
+        if by:
+            _by_format(source.recovery(ref, basis_of(basis)), json=json)
+            return
         found = source.comparison(ref, first, second)
     if json:
         render.raw(to_json(found))
     else:
         render_tables.comparison(found)
+
+
+def _by_format(found: FormatComparison, *, json: bool) -> None:
+    if json:
+        render.raw(to_json(found))
+    else:
+        render_formats.by_format(found)
 
 
 @command

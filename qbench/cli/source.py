@@ -25,7 +25,9 @@ from qbench.service.listing import (
     run_facts,
     workers_of,
 )
+from qbench.service.recovery import recovery_of
 from qbench.service.report import Comparison, Frontier, Leaderboard
+from qbench.service.report_formats import FormatComparison
 from qbench.service.rescoring import rescore
 from qbench.service.store import Store
 
@@ -60,6 +62,10 @@ class Source(Protocol):
 
     def comparison(self, ref: str, first: str, second: str) -> Comparison:
         """Compare two systems of a run. Raises NotFound."""
+        ...
+
+    def recovery(self, ref: str, basis: Basis) -> FormatComparison:
+        """Compare every model's baseline with each of its formats. Raises NotFound."""
         ...
 
     def frontier(self, ref: str, basis: Basis) -> Frontier:
@@ -108,6 +114,10 @@ class LocalSource:
     def comparison(self, ref: str, first: str, second: str) -> Comparison:
         """Compare two systems of a run."""
         return comparison(self._store, ref, first, second)
+
+    def recovery(self, ref: str, basis: Basis) -> FormatComparison:
+        """Compare every model's baseline with each of its formats."""
+        return recovery_of(self._store, ref, basis)
 
     def frontier(self, ref: str, basis: Basis) -> Frontier:
         """Tell who is undominated."""

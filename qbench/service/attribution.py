@@ -4,14 +4,16 @@ A local engine serves many attempts at once, so its cost is shared out by the wo
 caused. Two bases are kept, as llm-d's ``cost_basis=usage|allocation``:
 
 - ``saturated``: busy seconds x rate. What an attempt costs on a machine that always has work.
-- ``dedicated``: load + busy + idle seconds x rate. What this run really paid.
+- ``dedicated``: load + busy + idle seconds x rate. What this run really paid. Attempts of A/A
+  copies take part in the busy time only: else a baseline that is measured twice would look
+  cheaper than a format that is measured once.
 
 Seconds and dollars are shared by largest remainder, so the lines add up to the total exactly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -49,6 +51,7 @@ def engine_lines(
     price: MachinePrice | None,
     *,
     at: datetime,
+    copies: Collection[str] = (),
 ) -> list[LedgerLine]:
     """Share an engine session among the attempts it served: two lines for each, one per basis.
 
@@ -62,13 +65,17 @@ def engine_lines(
         work: of every attempt the session served, errored ones too.
         price: of that machine, devices included; None when it has none.
         at: when the session started, which decides the price in force.
+        copies: ids of the systems that are A/A copies.
 
     """
     if not work:
         return []
     weights = _weights(seconds, work)
     bases: tuple[Basis, ...] = ("saturated", "dedicated")
-    return [line for basis in bases for line in _lines(basis, seconds, work, price, weights, at)]
+    shares = {"saturated": weights, "dedicated": _without_load(seconds, work, weights, copies)}
+    return [
+        line for basis in bases for line in _lines(basis, seconds, work, price, shares[basis], at)
+    ]
 
 
 def session_lines(
@@ -189,6 +196,29 @@ def _lines(
         )
         for item, time, cost in zip(work, times, dollars, strict=True)
     ]
+
+
+def _without_load(
+    seconds: EngineSeconds,
+    work: Sequence[AttemptWork],
+    weights: list[int],
+    copies: Collection[str],
+) -> list[int]:
+    """Return weights of the whole life in which copies take part in the busy time only.
+
+    With weights w, W their sum over all and M over what is no copy: busy x w / W for everybody
+    and (load + idle) x w / M for what is no copy, both times W x M, in nanoseconds.
+    """
+    alone = [0 if item.system_id in copies else w for item, w in zip(work, weights, strict=True)]
+    whole, first = sum(weights), sum(alone)
+    if first in (0, whole):
+        return weights
+    busy = int(billed_seconds(seconds, "saturated") / NANOSECOND)
+    rest = int(billed_seconds(seconds, "dedicated") / NANOSECOND) - busy
+    if not busy + rest:
+        return weights
+    pairs = zip(weights, alone, strict=True)
+    return [busy * first * weight + rest * whole * own for weight, own in pairs]
 
 
 def allot(total: Decimal, shares: Sequence[Fraction], unit: Decimal) -> list[Decimal]:

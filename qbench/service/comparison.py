@@ -9,7 +9,7 @@ from qbench.benchmarks.analysis.paired import difference
 from qbench.benchmarks.analysis.resampling import undominated
 from qbench.benchmarks.analysis.sums import Floats
 from qbench.errors import NotFound
-from qbench.service.domain import Basis, System
+from qbench.service.domain import Basis, System, variant
 from qbench.service.evidence import Evidence, estimate, judged
 from qbench.service.findings import against
 from qbench.service.leaderboard import costs_of, on_frontier
@@ -20,6 +20,8 @@ from qbench.service.store import Store
 def find_system(systems: tuple[System, ...], ref: str) -> System:
     """Find a system by format, label, ``MODEL@FORMAT`` or the beginning of its id.
 
+    The second time the same is measured is ``bf16 again``, or ``#2`` behind the others.
+
     Raises:
         NotFound: none or several fit; lists them.
 
@@ -28,15 +30,16 @@ def find_system(systems: tuple[System, ...], ref: str) -> System:
     found = [
         system
         for system in systems
-        if wanted
-        in (system.format, system.label.lower(), f"{system.model}@{system.format}".lower())
-        or system.id.startswith(wanted)
+        if wanted in {name.lower() for name in _names(system)} or system.id.startswith(wanted)
     ]
     if len(found) != 1:
-        raise NotFound.among(
-            "single system of this run", ref, [f"{s.model}@{s.format}" for s in systems]
-        )
+        raise NotFound.among("single system of this run", ref, [s.ref for s in systems])
     return found[0]
+
+
+def _names(system: System) -> tuple[str, ...]:
+    short = system.ref.removeprefix(f"{system.model}@")
+    return variant(system.format, system.replica), system.label, system.ref, short
 
 
 def comparison(store: Store, run_ref: str, first: str, second: str) -> Comparison:
@@ -134,6 +137,8 @@ def frontier_of(store: Store, run_ref: str, basis: Basis = "saturated") -> Front
 
 
 def _why_not(evidence: Evidence, system: System) -> str:
+    if system.replica:
+        return "the noise floor: the baseline measured once more"
     reason = evidence.invalid(system.id)
     if reason:
         return reason

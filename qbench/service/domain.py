@@ -71,21 +71,44 @@ class System(Struct, frozen=True, kw_only=True):
     """For ``external``."""
     options: dict[str, Any] = {}
     """Engine options that can change an answer or its cost (device, dtype, tensor parallel)."""
+    replica: int = 0
+    """An A/A copy: 1 for the second time the same is measured, on the same started engine."""
 
     @property
     def id(self) -> str:
         """Digest of all fields: equal ids mean equal systems."""
-        return fingerprint(self)
+        return fingerprint(_identity(self))
 
     @property
     def engine_key(self) -> str:
-        """Digest of what must be loaded: systems that share it can share one started engine."""
+        """Digest of what must be loaded: systems that share it can share one started engine.
+
+        Copies share it: they are served by one engine, one after the other.
+        """
         return fingerprint((self.model, self.format, self.engine, self.base_url, self.options))
 
     @property
     def label(self) -> str:
         """For people: ``SmolLM2-135M-Instruct w4a16``."""
-        return f"{self.model.rsplit('/', 1)[-1]} {self.format}"
+        return f"{self.model.rsplit('/', 1)[-1]} {variant(self.format, self.replica)}"
+
+    @property
+    def ref(self) -> str:
+        """For command lines: ``MODEL@FORMAT``, and ``#2`` behind it for the first copy."""
+        return f"{self.model}@{self.format}" + (f"#{self.replica + 1}" if self.replica else "")
+
+
+def variant(format_name: str, replica: int) -> str:
+    """Name a format or a copy of it: ``bf16``, ``bf16 again``, ``bf16 again (3)``."""
+    return format_name + ("", " again")[replica > 0] + (f" ({replica + 1})" if replica > 1 else "")
+
+
+def _identity(system: System) -> dict[str, Any]:
+    """Return all fields, without ``replica`` where it is 0: ids are older than that field."""
+    fields: dict[str, Any] = msgspec.to_builtins(system)
+    if not system.replica:
+        del fields["replica"]
+    return fields
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -109,7 +132,8 @@ class Request(Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> str:
         """Digest of all fields."""
-        return fingerprint(self)
+        systems = [_identity(system) for system in self.systems]
+        return fingerprint(msgspec.to_builtins(self) | {"systems": systems})
 
 
 class Controls(Struct, frozen=True, kw_only=True):
@@ -308,3 +332,4 @@ class AttemptWork(Struct, frozen=True, kw_only=True):
     """Prompt tokens over all calls that no cache served; None when a call reported no usage."""
     completion_tokens: int | None
     """Tokens generated over all calls; None when a call reported no usage."""
+    system_id: str = ""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from qbench.benchmarks.analysis.clusters import PassRate, pass_rate
+from qbench.benchmarks.analysis.noise import FlipRate, flips
 from qbench.benchmarks.analysis.outcomes import Outcomes
 from qbench.benchmarks.analysis.paired import Difference, difference, holm, needed, verdict
 from qbench.benchmarks.analysis.resampling import resampled
 from qbench.benchmarks.analysis.sums import Floats, Sums, sums
 from qbench.benchmarks.analysis.validity import Counts, count, invalid
 from qbench.service.domain import Basis, Endpoint, Run, System
-from qbench.service.report import Estimate, Verdict
+from qbench.service.report import Estimate, Flips, NoiseFloor, Verdict
 from qbench.service.store import Store
 
 
@@ -90,17 +92,60 @@ class Evidence:
     def verdicts(self) -> dict[str, Verdict]:
         """Judge every system against the baseline, p adjusted over all of them (Holm)."""
         request = self.run.request
-        others = [s.id for s in request.systems if s.id != request.baseline]
-        found = {key: self.difference(key, request.baseline) for key in others}
+        others = [s for s in request.systems if s.id != request.baseline]
+        made = self.judge([(s.id, request.baseline) for s in others if not s.replica])
+        copies = {s.id: self._noise(s.id) for s in others if s.replica}
+        return made | copies | {request.baseline: Verdict(kind="baseline")}
+
+    def judge(self, pairs: Sequence[tuple[str, str]]) -> dict[str, Verdict]:
+        """Judge systems against their baselines, p adjusted over all of the pairs (Holm)."""
+        found = {one: self.difference(one, two) for one, two in pairs}
         known = {key: gap for key, gap in found.items() if gap is not None}
         adjusted = dict(zip(known, holm([gap.p for gap in known.values()]), strict=True))
-        made = {key: self._verdict(key, known.get(key), adjusted.get(key, 1.0)) for key in others}
-        return made | {request.baseline: Verdict(kind="baseline")}
+        return {
+            one: self._verdict((one, two), known.get(one), adjusted.get(one, 1.0))
+            for one, two in pairs
+        }
 
-    def _verdict(self, system_id: str, gap: Difference | None, p: float) -> Verdict:
-        if gap is None or self.invalid(system_id) or self.invalid(self.run.request.baseline):
+    def _verdict(self, pair: tuple[str, str], gap: Difference | None, p: float) -> Verdict:
+        if gap is None or any(self.invalid(system_id) for system_id in pair):
             return Verdict(kind="invalid")
         return judged(gap, p, self.run.request.margin)
+
+    def _noise(self, system_id: str) -> Verdict:
+        """A copy differs by noise alone: its difference is told and not judged."""
+        gap = self.difference(system_id, self.run.request.baseline)
+        if gap is None:
+            return Verdict(kind="invalid")
+        told = estimate(gap.mean.value, gap.interval)
+        return Verdict(kind="noise floor", difference=told, p=gap.p, samples=gap.mean.n)
+
+    @cached_property
+    def noise(self) -> NoiseFloor | None:
+        """The baseline against itself; None where it was measured once, or is INVALID."""
+        baseline = self.run.request.baseline
+        copy = next((s for s in self.run.request.systems if s.replica), None)
+        if copy is None or self.invalid(copy.id) or self.invalid(baseline):
+            return None
+        gap, flips = self.difference(copy.id, baseline), self.flips(copy.id, baseline)
+        if gap is None or flips is None:
+            return None
+        low, high = gap.interval
+        return NoiseFloor(
+            label=copy.label,
+            difference=estimate(gap.mean.value, gap.interval),
+            bound=max(abs(low), abs(high)),
+            flips=flips,
+        )
+
+    def flips(self, system_id: str, other: str) -> Flips | None:
+        """Count the samples on which two systems disagree; None without a shared sample."""
+        one, two = self.place(system_id), self.place(other)
+        if one is None or two is None:
+            return None
+        rates = self.sums.rates
+        found = flips(rates[one], rates[two], self.sums.family)
+        return None if found is None else told_flips(found)
 
 
 def judged(gap: Difference, p: float, margin: float) -> Verdict:
@@ -112,6 +157,17 @@ def judged(gap: Difference, p: float, margin: float) -> Verdict:
         p=p,
         samples=gap.mean.n,
         needed=needed(gap, margin) if kind == "inconclusive" else None,
+    )
+
+
+def told_flips(found: FlipRate) -> Flips:
+    """Make Flips of what the analysis found."""
+    rate = found.rate
+    return Flips(
+        rate=estimate(rate.value, (rate.low, rate.high)),
+        lost=found.lost,
+        won=found.won,
+        samples=rate.n,
     )
 
 

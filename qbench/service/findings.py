@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qbench.service.domain import Endpoint, RunStatus
+from qbench.service.domain import Endpoint, RunStatus, variant
 from qbench.service.evidence import Evidence
-from qbench.service.report import Estimate, Row, Verdict
+from qbench.service.report import Estimate, NoiseFloor, Row, Verdict
 from qbench.service.startups import parser_notes, startup_notes
 
 
@@ -16,7 +16,7 @@ def points(gap: Estimate) -> str:
     return f"{100 * gap.value:+.1f} [{low:+.1f}, {high:+.1f}] points"
 
 
-def summary(rows: Sequence[Row], margin: float) -> str:
+def summary(rows: Sequence[Row], margin: float, noise: NoiseFloor | None = None) -> str:
     """State what the run found about every system against the baseline, in one sentence."""
     baseline = next((row for row in rows if row.verdict.kind == "baseline"), None)
     if baseline is None or baseline.pass_rate is None:
@@ -29,19 +29,19 @@ def summary(rows: Sequence[Row], margin: float) -> str:
         f"{name[baseline.system_id]} passes {100 * rate.value:.1f} % "
         f"[{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
     )
-    others = [row for row in rows if row is not baseline]
-    said = [f"{name[row.system_id]} {against(row.verdict, margin)}" for row in others]
+    others = [row for row in rows if row is not baseline and not row.replica]
+    said = [f"{name[row.system_id]} {against(row.verdict, margin, noise)}" for row in others]
     return f"{'; '.join([start, *said])}."
 
 
 def short_names(rows: Sequence[Row]) -> dict[str, str]:
     """Name rows by their format where they share a model, by their label otherwise."""
     alike = len({row.model for row in rows}) == 1
-    return {row.system_id: row.format if alike else row.label for row in rows}
+    return {row.system_id: variant(row.format, row.replica) if alike else row.label for row in rows}
 
 
-def against(verdict: Verdict, margin: float) -> str:
-    """Say a verdict with its numbers."""
+def against(verdict: Verdict, margin: float, noise: NoiseFloor | None = None) -> str:
+    """Say a verdict with its numbers; a difference that the noise floor covers is no finding."""
     if verdict.difference is None:
         return "is INVALID"
     gap = points(verdict.difference)
@@ -50,7 +50,34 @@ def against(verdict: Verdict, margin: float) -> str:
         return f"is inconclusive ({gap}{more})"
     if verdict.kind == "equivalent":
         return f"is equivalent within {100 * margin:g} points ({gap})"
-    return f"is {verdict.kind} ({gap}, p = {verdict.p:.2g})"
+    if verdict.kind == "noise floor":
+        return f"is the same measured again ({gap})"
+    no = ", but within the noise floor: no finding" if is_noise(verdict, noise) else ""
+    return f"is {verdict.kind} ({gap}, p = {verdict.p:.2g}{no})"
+
+
+def is_noise(verdict: Verdict, noise: NoiseFloor | None) -> bool | None:
+    """Say whether a difference is no larger than the A/A bound; None where either is unknown."""
+    if noise is None or verdict.difference is None:
+        return None
+    return abs(verdict.difference.value) <= noise.bound
+
+
+def noise_line(noise: NoiseFloor, verdicts: Sequence[tuple[str, Verdict]]) -> str:
+    """Say how far the same measured twice is apart, and each format's difference beside it."""
+    rate = noise.flips.rate
+    floor = (
+        f"Noise floor: {noise.label} differs by {points(noise.difference)} and answers "
+        f"{100 * rate.value:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}] of the samples "
+        "otherwise."
+    )
+    beside = [
+        f"{name} {100 * verdict.difference.value:+.1f} "
+        f"({'within' if is_noise(verdict, noise) else 'beyond'})"
+        for name, verdict in verdicts
+        if verdict.difference is not None
+    ]
+    return f"{floor} Beside it: {', '.join(beside)}." if beside else floor
 
 
 def notes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, ...]:
@@ -61,11 +88,17 @@ def notes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, ...]:
     said += [
         f"‡ {row.effective} fell back to weights only: its activations stayed in 16 bits."
         for row in rows
-        if row.path == "weight-only fallback"
+        if row.path == "weight-only fallback" and not row.replica
     ]
     said += _unpriced(evidence, rows)
     served = [end for end in endpoints.values() if end]
     said += _checkpoints(served) + startup_notes(served) + parser_notes(served)
+    if evidence.noise is not None:
+        names = short_names(rows)
+        judged = [row for row in rows if row.verdict.kind != "baseline" and not row.replica]
+        said.append(
+            noise_line(evidence.noise, [(names[row.system_id], row.verdict) for row in judged])
+        )
     return tuple(said + _run_notes(evidence))
 
 
@@ -74,7 +107,7 @@ def _emulations(rows: Sequence[Row], endpoints: dict[str, Endpoint | None]) -> l
     ways: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         endpoint = endpoints[row.system_id]
-        if row.path == "emulated" and endpoint is not None:
+        if row.path == "emulated" and endpoint is not None and not row.replica:
             ways.setdefault((endpoint.kernel, row.hardware), []).append(row.effective)
     return [
         f"† emulated: {', '.join(names)} ({kernel}). Pass rates are those of the format; seconds "

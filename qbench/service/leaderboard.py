@@ -70,8 +70,9 @@ def ranked(
         paid=None if unpriced else float(paid or 0),
         made_at=datetime.now(UTC),
         rows=rows,
-        finding=summary(rows, request.margin),
+        finding=summary(rows, request.margin, evidence.noise),
         notes=notes(evidence, rows),
+        noise=evidence.noise,
     )
 
 
@@ -81,8 +82,11 @@ def _rank(row: Row) -> tuple[bool, float]:
 
 
 def on_frontier(evidence: Evidence) -> dict[str, float]:
-    """Return the probability that each ranked, priced system is undominated."""
-    ranked = [key for key in evidence.outcomes.systems if not evidence.invalid(key)]
+    """Return the probability that each ranked, priced system is undominated; copies stay out."""
+    copies = {system.id for system in evidence.run.request.systems if system.replica}
+    ranked = [
+        key for key in evidence.outcomes.systems if key not in copies and not evidence.invalid(key)
+    ]
     places = [evidence.outcomes.systems.index(key) for key in ranked]
     if not places:
         return {}
@@ -129,6 +133,7 @@ def _row(
         components={
             name: total / number for name, (total, number) in parts.get(system.id, {}).items()
         },
+        replica=system.replica,
     )
 
 

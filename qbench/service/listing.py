@@ -48,6 +48,8 @@ class SystemTally(Struct, frozen=True, kw_only=True):
     """Scored or unscored."""
     passed: int
     errored: int
+    replica: int = 0
+    """1 for the baseline measured once more."""
 
 
 class RunProgress(Struct, frozen=True, kw_only=True):
@@ -186,6 +188,7 @@ def _tally(system: System, planned: int, counts: dict[str, int]) -> SystemTally:
         done=counts.get("scored", 0) + counts.get("unscored", 0),
         passed=counts.get("passed", 0),
         errored=counts.get("errored", 0),
+        replica=system.replica,
     )
 
 

@@ -16,6 +16,9 @@ from qbench.kernels.formats import get_format
 from qbench.service.catalogue import DEFAULT_MODEL, MODELS, default_engine, full_name
 from qbench.service.domain import Limits, Request, Strategy, System
 
+LOADS_FORMATS = ("embedded", "vllm")
+"""Engines on which the second measurement of the baseline costs machine time alone."""
+
 NATIVE = "native"
 """Format name of a model that somebody else serves: what really runs is unknown to us."""
 
@@ -39,6 +42,9 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     epochs: int = 1
     seed: int = 0
     margin: float = 0.05
+    noise_floor: bool | None = None
+    """Measure the baseline once more (an A/A copy). None: where formats are compared on an engine
+    that loads them itself; not where every answer is paid for or made up."""
     strategy: Strategy = Strategy()
     sampling: Sampling = Sampling(max_tokens=0)
     """``max_tokens`` 0: the default for the model."""
@@ -58,9 +64,11 @@ def to_request(order: Order) -> Request:
     name, _, task = order.suite.partition("/")
     suite = load_suite(name)
     systems = _systems(order)
+    baseline = _baseline(order.baseline, systems)
+    copies = (replace(baseline, replica=1),) if _noise_floor(order, baseline, systems) else ()
     return Request(
-        systems=systems,
-        baseline=_baseline(order.baseline, systems).id,
+        systems=systems + copies,
+        baseline=baseline.id,
         suite=suite.name,
         suite_version=suite.version,
         tasks=_tasks(suite, task),
@@ -153,6 +161,13 @@ def _sampling(order: Order, model: str) -> Sampling:
     known = MODELS[model].max_tokens if model in MODELS else 0
     most = order.sampling.max_tokens or known or DEFAULT_TOKENS
     return replace(order.sampling, max_tokens=most)
+
+
+def _noise_floor(order: Order, baseline: System, systems: Sequence[System]) -> bool:
+    if order.noise_floor is not None:
+        return order.noise_floor
+    compared = {system.format for system in systems if system.model == baseline.model}
+    return baseline.engine in LOADS_FORMATS and len(compared) > 1
 
 
 def _baseline(baseline: str, systems: Sequence[System]) -> System:

@@ -29,7 +29,10 @@ class Estimate(Struct, frozen=True, kw_only=True):
     """``inf`` where the data do not bound it (a cost-of-pass with no pass in some resample)."""
 
 
-VerdictKind = Literal["baseline", "equivalent", "worse", "better", "inconclusive", "invalid"]
+VerdictKind = Literal[
+    "baseline", "noise floor", "equivalent", "worse", "better", "inconclusive", "invalid"
+]
+"""``noise floor``: the baseline measured once more; no candidate, and not judged."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -44,6 +47,29 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """Paired samples."""
     needed: int | None = None
     """Samples that would settle an inconclusive verdict at 80 % power; None when not."""
+
+
+class Flips(Struct, frozen=True, kw_only=True):
+    """Samples that one system passes and the other does not, by most of their attempts."""
+
+    rate: Estimate
+    """Of the paired samples, both directions together."""
+    lost: int
+    """The baseline passes, the system does not."""
+    won: int
+    samples: int
+
+
+class NoiseFloor(Struct, frozen=True, kw_only=True):
+    """The baseline against itself, measured a second time in the same run (A/A)."""
+
+    label: str
+    """Of the copy."""
+    difference: Estimate
+    """The copy's pass rate minus the baseline's."""
+    bound: float
+    """The end of that interval which is farther from zero: differences up to it are noise."""
+    flips: Flips
 
 
 class Validity(Struct, frozen=True, kw_only=True):
@@ -102,6 +128,8 @@ class Row(Struct, frozen=True, kw_only=True):
     validity: Validity
     components: dict[str, float]
     """Means of the score components over the attempts that have them."""
+    replica: int = 0
+    """1 for the baseline measured once more: the noise floor, not a candidate."""
 
 
 class Leaderboard(Struct, frozen=True, kw_only=True):
@@ -126,6 +154,8 @@ class Leaderboard(Struct, frozen=True, kw_only=True):
     """One sentence with its interval."""
     notes: tuple[str, ...]
     """What a reader must know: emulated formats, checkpoints, unpriced rows, unfinished runs."""
+    noise: NoiseFloor | None = None
+    """None where the baseline was measured once."""
     schema: int = SCHEMA
 
 

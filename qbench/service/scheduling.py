@@ -118,10 +118,10 @@ def _obstacle(store: Store, schedule: Schedule, firing: Firing) -> str:
 
 
 def _submit(desk: Submits, schedule: Schedule, key: str) -> Run:
-    what = schedule.what
-    submission = Submission(
-        order=what.order, controls=what.controls, fresh=True, priority=what.priority
-    )
+    what, order = schedule.what, schedule.what.order
+    if order.noise_floor is None:  # what recurs is measured again and again as it is
+        order = replace(order, noise_floor=False)
+    submission = Submission(order=order, controls=what.controls, fresh=True, priority=what.priority)
     caller = Caller(
         account_id=schedule.account_id, name=f"schedule {what.name}", scopes=("read", "run")
     )

@@ -167,7 +167,10 @@ def _bill(endpoint: Endpoint, run: Run, store: Store, prices: PriceBook) -> list
         store.save_prices({tariff.machine.id: tariff.machine})
     work = store.attempts_of(endpoint.id)
     if work:
-        return engine_lines(endpoint.seconds, work, tariff.machine, at=endpoint.started_at)
+        copies = {system.id for system in run.request.systems if system.replica}
+        return engine_lines(
+            endpoint.seconds, work, tariff.machine, at=endpoint.started_at, copies=copies
+        )
     if not (run.controls.hardware or endpoint.hardware):  # a machine of somebody else
         return []
     return session_lines(endpoint.id, endpoint.seconds, tariff.machine, at=endpoint.started_at)

@@ -73,6 +73,53 @@ def test_two_systems_are_compared_part_by_part(finished: Program) -> None:
     assert "subtract" in text
 
 
+def test_every_format_is_compared_with_the_baseline(finished: Program) -> None:
+    found = finished("compare", "last", "--by", "format", "--json").json
+    (model,) = found["models"]
+    assert [one["format"] for one in model["formats"]] == ["fp8", "w4a16"]
+    assert model["formats"][1]["verdict"]["kind"] == "worse"
+    assert model["noise"] is None
+    text = finished("compare", "last", "--by", "format", COLUMNS="80").out
+    assert max(cell_len(line) for line in text.splitlines()) <= 80
+    assert "No noise floor" in text
+    last = " ".join(text.split("\n\n")[-1].split())
+    assert last.startswith("Against SmolLM2-135M-Instruct bf16, fp8 keeps")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("last",),
+        ("last", "w4a16"),
+        ("last", "w4a16", "bf16", "--by", "format"),
+        ("last", "--by", "task"),
+    ],
+)
+def test_it_is_said_what_can_be_compared(finished: Program, arguments: tuple[str, ...]) -> None:
+    ended = finished("compare", *arguments)
+    assert ended.code == 2
+    assert "format" in ended.talk
+
+
+def test_the_noise_floor_is_shown_and_fits(qbench: Program) -> None:
+    accuracy = {"bf16": 0.9, "w4a16": 0.2, "*": 0.85}
+    formats = "fp8,w4a16,w8a8,w8a16"
+    ended = qbench.run("-f", formats, "-n", "60", "--noise-floor", accuracy=accuracy, unsteady=0.1)
+    assert ended.code == 0, ended.talk
+    assert "noise floor" in ended.out
+    assert "Noise floor: SmolLM2-135M-Instruct bf16 again differs by" in ended.out
+    text = qbench("compare", "last", "--by", "format", COLUMNS="80").out
+    assert max(cell_len(line) for line in text.splitlines()) <= 80
+    assert text.count("A/A ") >= 2
+    listed = qbench("show", "--system", "bf16 again", "--json", "-n", "100").json["attempts"]
+    assert len(listed) == 60
+    again = qbench("compare", "last", "bf16#2", "bf16", "--json").json
+    assert again["first"] == "SmolLM2-135M-Instruct bf16 again"
+    seen = qbench("leaderboard", "--json").json
+    kinds = {row["label"]: row["verdict"]["kind"] for row in seen["rows"]}
+    assert kinds["SmolLM2-135M-Instruct bf16 again"] == "noise floor"
+
+
 def test_an_unknown_system_gets_close_names(finished: Program) -> None:
     ended = finished("compare", "last", "w4a61", "bf16")
     assert ended.code == 2

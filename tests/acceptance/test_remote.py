@@ -33,6 +33,8 @@ def server(finished: Program) -> Iterator[str]:
         ("leaderboard",),
         ("leaderboard", "last", "--basis", "dedicated"),
         ("compare", "last", "bf16", "w4a16"),
+        ("compare", "last", "--by", "format"),
+        ("compare", "last", "--by", "format", "--basis", "dedicated"),
         ("frontier",),
         ("watch",),
     ],

@@ -217,7 +217,10 @@ def test_what_an_attempt_made_its_engine_compute(store: Store, plan: Plan) -> No
     store.append([recorded(known), recorded(unknown)])
     work = {item.attempt_id: item for item in store.attempts_of(known.endpoint_id)}
     assert work[known.id] == AttemptWork(
-        attempt_id=known.id, uncached_prompt_tokens=60, completion_tokens=7
+        attempt_id=known.id,
+        uncached_prompt_tokens=60,
+        completion_tokens=7,
+        system_id=known.system_id,
     )
     assert work[unknown.id].uncached_prompt_tokens is None
 

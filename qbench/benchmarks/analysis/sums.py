@@ -64,6 +64,21 @@ def sums(outcomes: Outcomes, basis: str) -> Sums:
     )
 
 
+def sample_means(outcomes: Outcomes, values: NDArray[np.generic]) -> Floats:
+    """Return the (Y, S) mean of (N,) values over a sample's scored attempts.
+
+    NaN where nothing was scored or a value is unknown.
+    """
+    scored = outcomes.status == SCORED
+    samples = len(outcomes.samples)
+    shape = (len(outcomes.systems), samples)
+    place = (outcomes.system.astype(np.int64) * samples + outcomes.sample)[scored]
+    total = np.bincount(place, values[scored].astype(np.float64), shape[0] * samples)
+    number = np.bincount(place, minlength=shape[0] * samples)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (total / np.where(number == 0, np.nan, number)).reshape(shape).astype(np.float64)
+
+
 def dollars(outcomes: Outcomes, basis: str) -> Floats:
     """Return (N,) dollars of each attempt: API cost where there is one, else on ``basis``."""
     unknown = np.full(len(outcomes.status), np.nan)

@@ -11,7 +11,9 @@ from qbench.service.api.answers import answer, says
 from qbench.service.api.deps import Reader, StoreDep
 from qbench.service.comparison import comparison, frontier_of
 from qbench.service.leaderboard import leaderboard_of
+from qbench.service.recovery import recovery_of
 from qbench.service.report import SCHEMA, Comparison, Estimate, Frontier, Leaderboard
+from qbench.service.report_formats import FormatComparison
 
 router = APIRouter(prefix="/v1/runs/{run}", tags=["results"])
 
@@ -62,6 +64,17 @@ def leaderboard(run: str, store: StoreDep, _: Reader, basis: Basis = "saturated"
 def compare(run: str, first: System, second: System, store: StoreDep, _: Reader) -> Response:
     """Compare two systems on the samples both were scored on, part by part."""
     return answer(comparison(store, run, first, second))
+
+
+@router.get(
+    "/recovery",
+    responses=says(FormatComparison, 404),
+    response_class=Response,
+    summary="What each format keeps",
+)
+def recovery(run: str, store: StoreDep, _: Reader, basis: Basis = "saturated") -> Response:
+    """Compare every model's baseline with each of its formats, beside the noise floor."""
+    return answer(recovery_of(store, run, basis))
 
 
 @router.get(

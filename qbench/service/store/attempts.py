@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
 from qbench.benchmarks.suite import Score
 from qbench.benchmarks.transcript import Transcript
@@ -35,6 +35,17 @@ class Recorded(Struct, frozen=True, kw_only=True):
 
     attempt: Attempt
     lines: tuple[LedgerLine, ...] = ()
+
+
+class Output(Struct, frozen=True, kw_only=True):
+    """A scored attempt, as far as repeated runs are compared by it."""
+
+    system_id: str
+    sample_id: str
+    epoch: int
+    passed: bool
+    tokens: int | None
+    """Generated over all calls; None when a call reported no usage."""
 
 
 class Attempts(Shelf):
@@ -70,6 +81,7 @@ class Attempts(Shelf):
             ATTEMPT.c.prompt_tokens,
             ATTEMPT.c.cached_tokens,
             ATTEMPT.c.completion_tokens,
+            ATTEMPT.c.system_id,
         ).where(ATTEMPT.c.endpoint_id == endpoint_id)
         with self.reading() as view:
             return [_work(*row) for row in view.execute(query)]
@@ -93,17 +105,43 @@ class Attempts(Shelf):
                 ATTEMPT.c.superseded_by.is_(None),
                 ATTEMPT.c.status != AttemptStatus.ERRORED.value,
             )
-            .order_by(ATTEMPT.c.id)
         )
+        for row in self._paged(query):
+            yield row.id, row.sample_id, _unpack(row.body)
+
+    def outputs(self, run_id: str) -> Iterator[tuple[Output, Transcript]]:
+        """Yield what each current, scored attempt of a run wrote, in the order they were made."""
+        columns = (ATTEMPT.c.id, ATTEMPT.c.system_id, ATTEMPT.c.sample_id, ATTEMPT.c.epoch)
+        query = (
+            select(*columns, ATTEMPT.c.passed, ATTEMPT.c.completion_tokens, TRANSCRIPT.c.body)
+            .join(TRANSCRIPT, TRANSCRIPT.c.attempt_id == ATTEMPT.c.id)
+            .where(
+                ATTEMPT.c.run_id == run_id,
+                ATTEMPT.c.superseded_by.is_(None),
+                ATTEMPT.c.status == AttemptStatus.SCORED.value,
+            )
+        )
+        for row in self._paged(query):
+            made = Output(
+                system_id=row.system_id,
+                sample_id=row.sample_id,
+                epoch=row.epoch,
+                passed=row.passed,
+                tokens=row.completion_tokens,
+            )
+            yield made, _unpack(row.body)
+
+    def _paged(self, query: Select[Any]) -> Iterator[Row[Any]]:
+        """Yield the rows of a query over attempts by id, ``CHUNK`` at a time."""
         last = ""
         while True:
             with self.reading() as view:
-                rows = view.execute(query.where(ATTEMPT.c.id > last).limit(CHUNK)).all()
+                part = query.where(ATTEMPT.c.id > last).order_by(ATTEMPT.c.id).limit(CHUNK)
+                rows = view.execute(part).all()
             if not rows:
                 return
             last = rows[-1].id
-            for row in rows:
-                yield row.id, row.sample_id, _unpack(row.body)
+            yield from rows
 
     def rescore(self, scores: Iterable[tuple[str, Score]]) -> int:
         """Replace verdicts, and keep each new one as a revision; return how many."""
@@ -252,11 +290,14 @@ def _calls(attempt: Attempt) -> Iterator[dict[str, Any]]:
         }
 
 
-def _work(key: str, prompt: int | None, cached: int | None, completion: int | None) -> AttemptWork:
+def _work(
+    key: str, prompt: int | None, cached: int | None, completion: int | None, system_id: str
+) -> AttemptWork:
     return AttemptWork(
         attempt_id=key,
         uncached_prompt_tokens=None if prompt is None else prompt - (cached or 0),
         completion_tokens=completion,
+        system_id=system_id,
     )
 
 

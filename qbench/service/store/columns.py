@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from sqlalchemy import Connection, Float, Integer, Select, case, cast, select, type_coerce
@@ -50,6 +51,37 @@ class Columns(Shelf):
         """
         return self.placed_outcomes(run_ids)[0]
 
+    def component_means(
+        self, run_id: str, outcomes: Outcomes, prefix: str
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return the (Y, S) mean of each score component over a sample's scored attempts.
+
+        Args:
+            run_id: of the run.
+            outcomes: its attempts, whose systems and samples the matrices have.
+            prefix: the beginning of the names that are wanted; it is cut off.
+
+        Returns:
+            Name to matrix; NaN where no attempt has the component.
+
+        """
+        query = select(ATTEMPT.c.system_id, ATTEMPT.c.sample_id, ATTEMPT.c.components).where(
+            ATTEMPT.c.run_id == run_id,
+            ATTEMPT.c.superseded_by.is_(None),
+            ATTEMPT.c.status == "scored",
+        )
+        parts, decode = _Parts(outcomes), msgspec.json.Decoder(dict[str, float]).decode
+        with self.reading() as view:
+            for chunk in _chunks(view, query):
+                for system_id, sample_id, body in zip(*chunk, strict=True):
+                    parts.add(system_id, sample_id, decode(body))
+        means = parts.means()
+        return {
+            name.removeprefix(prefix): values
+            for name, values in means.items()
+            if name.startswith(prefix)
+        }
+
     def placed_outcomes(self, run_ids: str | Sequence[str]) -> tuple[Outcomes, dict[str, int]]:
         """Return ``outcomes``, and the place of each attempt in them by its id."""
         wanted = [run_ids] if isinstance(run_ids, str) else list(run_ids)
@@ -80,6 +112,36 @@ class Columns(Shelf):
             cost=costs,
         )
         return outcomes, dict(places)
+
+
+class _Parts:
+    """Sums of score components by system and sample."""
+
+    def __init__(self, outcomes: Outcomes) -> None:
+        self._systems = {key: place for place, key in enumerate(outcomes.systems)}
+        self._samples = {key: place for place, key in enumerate(outcomes.samples)}
+        self._found: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+
+    def add(self, system_id: str, sample_id: str, components: dict[str, float]) -> None:
+        """Add an attempt's; one that ended after the outcomes were read is left out."""
+        system, sample = self._systems.get(system_id), self._samples.get(sample_id)
+        if system is None or sample is None:
+            return
+        for name, value in components.items():
+            total, number = self._found.setdefault(name, (self._nothing(), self._nothing()))
+            total[system, sample] += value
+            number[system, sample] += 1
+
+    def _nothing(self) -> NDArray[np.float64]:
+        return np.zeros((len(self._systems), len(self._samples)))
+
+    def means(self) -> dict[str, NDArray[np.float64]]:
+        """Return (Y, S) means by name; NaN where no attempt has the component."""
+        with np.errstate(invalid="ignore"):
+            return {
+                name: total / np.where(number == 0, np.nan, number)
+                for name, (total, number) in sorted(self._found.items())
+            }
 
 
 class _Codes(defaultdict[str, int]):

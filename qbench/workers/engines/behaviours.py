@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol, cast, get_args
 import msgspec
 import yaml
 from msgspec import Struct
+from msgspec.structs import replace
 
 from qbench.benchmarks.chat import ChatRequest, Message, ToolCall
 from qbench.errors import ConfigError, NotFound
@@ -141,19 +142,27 @@ def _value(node: ast.expr) -> int:
     raise ValueError(f"not arithmetic: {ast.dump(node)[:80]}")
 
 
-def sums(accuracy: float, draw: Draw) -> Behaviour:
+def sums(accuracy: float, draw: Draw, *, unsteady: float = 0.0, again: str = "") -> Behaviour:
     """Answer arithmetic, right with probability ``accuracy`` and else off by a little.
 
     The draw belongs to the question and the request's seed: systems of different accuracy fail
-    on nested sets of questions, as formats of one model tend to.
+    on nested sets of questions, as formats of one model tend to. A share ``unsteady`` of the
+    replies is drawn anew by how many were made before and by ``again``: the same question asked
+    twice, or at another concurrency, may then be answered otherwise, as by a real engine.
     """
+    count = 0
 
     def reply(asked: Asked) -> ScriptedTurn:
+        nonlocal count
+        count += 1
         prompt = asked.prompt
         value = arithmetic(prompt)
         if value is None:
             return ScriptedTurn(say="I see nothing to compute.")
-        luck = draw("sum", prompt, asked.seed)
+        if unsteady and draw("unsteady", again, count) < unsteady:
+            luck = draw("anew", again, count)
+        else:
+            luck = draw("sum", prompt, asked.seed)
         return ScriptedTurn(say=str(value if luck < accuracy else value + 1 + int(luck * 7)))
 
     return reply
@@ -225,8 +234,12 @@ class Script:
         return cls(turns, source=source)
 
 
-def behaviour(script: Any, *, accuracy: float = 0.8, seed: int = 0) -> Behaviour:
+def behaviour(
+    script: Any, *, accuracy: float = 0.8, seed: int = 0, unsteady: float = 0.0, again: str = ""
+) -> Behaviour:
     """Return the behaviour that ``script`` names: built in, a mapping, or a YAML or JSON file.
+
+    All but ``script`` concern the one named ``sum``.
 
     Raises ConfigError; NotFound for a name that is neither.
     """
@@ -234,7 +247,7 @@ def behaviour(script: Any, *, accuracy: float = 0.8, seed: int = 0) -> Behaviour
         return Script.of(script)
     name = str(script)
     if name == "sum":
-        return sums(accuracy, seeded(seed))
+        return sums(accuracy, seeded(seed), unsteady=unsteady, again=again)
     if name in BEHAVIOURS:
         return BEHAVIOURS[name]
     path = Path(name)
@@ -273,6 +286,18 @@ def faulty(inner: Behaviour, rates: Mapping[str, float], draw: Draw) -> Behaviou
                 return ScriptedTurn(fault=cast("Fault", name))
             luck -= rate
         return inner(asked)
+
+    return reply
+
+
+def longer(inner: Behaviour, tokens: int) -> Behaviour:
+    """Let ``inner`` say that each reply took ``tokens`` more than it did."""
+    if not tokens:
+        return inner
+
+    def reply(asked: Asked) -> ScriptedTurn:
+        turn = inner(asked)
+        return replace(turn, completion_tokens=completion_tokens(turn) + tokens)
 
     return reply
 

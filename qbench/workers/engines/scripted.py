@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -29,6 +29,7 @@ from qbench.workers.engines.behaviours import (
     behaviour,
     completion_tokens,
     faulty,
+    longer,
     prompt_tokens,
     seeded,
 )
@@ -37,6 +38,7 @@ from qbench.workers.engines.options import read_options
 from qbench.workers.engines.serving import MeasuredServing
 from qbench.workers.limiter import FixedLimit, Gate
 
+T = TypeVar("T", int, float)
 _AGAIN = "This fault is scripted; resume the run to see it tried again."
 FAULT_ERRORS: dict[Fault, type[EngineUnavailable | EngineTimeout | EngineReplyInvalid]] = {
     "rate_limit": EngineUnavailable,
@@ -51,6 +53,7 @@ FAULT_ERRORS: dict[Fault, type[EngineUnavailable | EngineTimeout | EngineReplyIn
 
 
 Share = Annotated[float, Meta(ge=0, le=1)]
+Tokens = Annotated[int, Meta(ge=0)]
 
 
 class ScriptedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,6 +62,10 @@ class ScriptedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     script: Any = "sum"
     accuracy: Share | dict[str, Share] = 0.8
     """Of ``sum``; by format where it is a mapping, ``*`` for all others."""
+    unsteady: Share | dict[str, Share] = 0.0
+    """Share of replies that are drawn anew each time: noise of known size. By format likewise."""
+    wordy: Tokens | dict[str, Tokens] = 0
+    """Tokens that each reply is said to be longer. By format likewise."""
     seed: int = 0
     faults: dict[str, Share] = {}
     """Rate of each fault, per call."""
@@ -70,13 +77,24 @@ class ScriptedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """Read a system's options. Raises ConfigError."""
         return read_options(system, cls)
 
-    def behaviour(self, format_name: str) -> Behaviour:
+    def behaviour(self, format_name: str, *, concurrency: int = 0) -> Behaviour:
         """Return what answers. Raises ConfigError, NotFound."""
-        accuracy = self.accuracy
-        if isinstance(accuracy, dict):
-            accuracy = accuracy.get(format_name, accuracy.get("*", 0.8))
-        inner = behaviour(self.script, accuracy=accuracy, seed=self.seed)
+        inner = behaviour(
+            self.script,
+            accuracy=_of(self.accuracy, format_name, 0.8),
+            unsteady=_of(self.unsteady, format_name, 0.0),
+            seed=self.seed,
+            again=f"{format_name} at {concurrency}",
+        )
+        inner = longer(inner, _of(self.wordy, format_name, 0))
         return faulty(inner, self.faults, seeded(self.seed))
+
+
+def _of(value: T | dict[str, T], format_name: str, otherwise: T) -> T:
+    """Read a value that may be given by format."""
+    if isinstance(value, dict):
+        return value.get(format_name, value.get("*", otherwise))
+    return value
 
 
 class ScriptedChat:
@@ -154,7 +172,7 @@ class ScriptedEngine:
         """Yield the engine; there is nothing to start."""
         options = ScriptedOptions.of(system)
         chat = ScriptedChat(
-            options.behaviour(system.format),
+            options.behaviour(system.format, concurrency=concurrency),
             ttft_s=options.ttft_s,
             itl_s=options.itl_s,
             concurrency=concurrency,
