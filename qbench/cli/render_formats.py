@@ -134,7 +134,7 @@ def _times(ratio: Estimate | None) -> tuple[str, str]:
 
 
 def _tasks(model: ModelReport) -> None:
-    made = table("Task", "System", "n>", "Baseline %>", "Pass %>", "Keeps %>", "95 %>", "Points>")
+    made = table("Task", "System", "n>", "Baseline %>", "Pass %>", "Keeps %>", "95 %>")
     for name, one, part in _by_task(model.formats):
         made.add_row(
             plain(name),
@@ -144,7 +144,6 @@ def _tasks(model: ModelReport) -> None:
             percent(part.system),
             percent(part.recovery.value if part.recovery else None),
             ends(part.recovery),
-            points(part.difference),
         )
     draw(made)
 
