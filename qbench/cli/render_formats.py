@@ -182,11 +182,12 @@ def _decisions(model: ModelReport) -> None:
 
 
 def _fidelity(model: ModelReport) -> None:
-    made = table("Next token", "KL nats>", "95 %>", "Top 1 %>", "95 %>", "Perplexity>", "n>")
-    for name, found in [
-        (model.baseline_format, model.fidelity),
-        *((_name(one), one.fidelity) for one in model.formats),
-    ]:
+    made = table("Next token", "KL nats>", "95 %>", "Top 1 %>", "95 %>", "Perplexity>", "×>")
+    measured = [(_name(one), one.fidelity) for one in model.formats]
+    floor = next((found.kl_floor for _, found in measured if found and found.kl_floor), None)
+    if floor is not None:
+        made.add_row(plain("A/A"), f"{floor:.4f}", "", "", "", "", "", style="dim")
+    for name, found in [(model.baseline_format, model.fidelity), *measured]:
         if found is not None:
             made.add_row(
                 plain(name),
@@ -194,11 +195,14 @@ def _fidelity(model: ModelReport) -> None:
                 ends(found.kl, 1, 4),
                 percent(found.top1_agreement.value),
                 ends(found.top1_agreement),
-                f"{found.perplexity.value:.2f}",
-                count(found.tokens),
+                f"{found.perplexity.value:,.2f}",
+                f"{found.perplexity_ratio.value:.3f}",
             )
-    texts = sorted({one.fidelity.text for one in model.formats if one.fidelity})
-    made.caption = f"against the baseline's distributions, on {', '.join(texts)}"
+    told = next(found for _, found in measured if found)
+    made.caption = (
+        f"against the baseline's distributions at {told.tokens:,} positions of a fixed text, from"
+        f" the {told.top} likeliest tokens: KL is a lower bound; ×: perplexity / baseline's"
+    )
     draw(made)
 
 
