@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from qbench.errors import BrokerDown
 from qbench.service.access import Caller
-from qbench.service.domain import Controls, Run, RunStatus, fingerprint
+from qbench.service.domain import Controls, Priority, Run, RunStatus, fingerprint
 from qbench.service.order import Order, to_request
 from qbench.service.plan import new_run
 from qbench.service.queue import HostingState, Waiting
@@ -34,7 +34,7 @@ class Submission(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     controls: Controls = Controls()
     fresh: bool = False
     """Start anew even if this very run exists; otherwise it is taken up again."""
-    priority: int = 0
+    priority: Priority = 0
     """Higher goes first, within one account and among all."""
 
 

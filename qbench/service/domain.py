@@ -12,10 +12,10 @@ import time
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from qbench.benchmarks.chat import Sampling, TokenUsage
 from qbench.benchmarks.limits import Limits as Limits  # noqa: PLC0414 - re-exported, a Request has it
@@ -145,6 +145,10 @@ class Controls(Struct, frozen=True, kw_only=True):
     """Price-book name of the machine; empty: the default for what the engine reports."""
     probe: bool = True
     """Measure next-token distributions on a fixed text where the engine tells them: seconds."""
+
+
+Priority = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+"""As much as the database's column holds. Higher goes first."""
 
 
 class RunStatus(StrEnum):

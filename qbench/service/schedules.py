@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from qbench.benchmarks.analysis.drift import DriftReport, Watch
 from qbench.errors import ConfigError
-from qbench.service.domain import Basis, Controls
+from qbench.service.domain import Basis, Controls, Priority
 from qbench.service.order import Order, to_request
 
 Act = Literal["run", "reprice"]
@@ -50,7 +50,7 @@ class Recurring(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     order: Order = Order()
     """What to run; every time afresh."""
     controls: Controls = Controls()
-    priority: int = 0
+    priority: Priority = 0
     runs: tuple[str, ...] = ()
     """Runs to re-price; empty: the ``newest`` that ended."""
     newest: int = 10
