@@ -18,6 +18,7 @@
       BrokerDown                the message broker does not answer
       EngineError               an engine or its endpoint failed: never scored as a wrong answer
         EngineStartError        the engine did not come up; carries its command and last log lines
+          QuantizationFailed    a quantized checkpoint could not be made
         EngineUnavailable       refused, reset, or an HTTP status that retries did not cure
         EngineTimeout           a read or connect timeout
         EngineReplyInvalid      the endpoint's bytes are not an OpenAI-compatible reply
@@ -119,6 +120,10 @@ class EngineError(QbenchError):
 
 class EngineStartError(EngineError):
     """The engine did not come up."""
+
+
+class QuantizationFailed(EngineStartError):
+    """A quantized checkpoint could not be made."""
 
 
 class EngineUnavailable(EngineError):

@@ -32,6 +32,10 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "cancel": ("qbench.cli.submitting:cancel", "Stop a run that a server makes"),
         "resume": ("qbench.cli.submitting:resume", "Run what is missing or errored of a run"),
         "score": ("qbench.cli.running:score", "Judge the stored transcripts again; calls no model"),
+        "quantize": (
+            "qbench.cli.quantizing:quantize",
+            "Make quantized checkpoints that vLLM loads, and list them",
+        ),
         "schedule": (
             "qbench.cli.schedules:schedule",
             "Runs and re-pricings that recur, with drift alerts",

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from qbench.benchmarks.catalogue import load_suite
 from qbench.benchmarks.chat import Sampling
 from qbench.benchmarks.suite import Suite
+from qbench.benchmarks.suites.drawing import TRAINING_SEEDS
 from qbench.errors import ConfigError, NotFound
 from qbench.kernels.formats import get_format
 from qbench.service.catalogue import DEFAULT_MODEL, MODELS, default_engine, full_name
@@ -86,6 +87,11 @@ def _check_numbers(order: Order) -> None:
         raise ConfigError(
             f"Cannot run {order.samples} samples for {order.epochs} epochs.",
             hint="Give at least one of each.",
+        )
+    if not -TRAINING_SEEDS < order.seed < TRAINING_SEEDS:
+        raise ConfigError(
+            f"Seed {order.seed} is kept for calibration data.",
+            hint="Take one between -2^62 and 2^62: a model must not be judged by what tuned it.",
         )
     if not 0 < order.margin < 1:
         raise ConfigError(

@@ -90,13 +90,8 @@ def resolve(model: str, say: Say) -> Checkpoint:
         EngineStartError: nowhere to be had; says what was tried.
 
     """
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return _local(folder)
-    if kept := _kept_from_hub(model):
-        return kept
-    if model in CARRIED and (made := _converted(model)):
-        return made
+    if found := here(model):
+        return found
     reached = _from_hub(model, say) if hub_answers() else None
     if reached:
         return reached
@@ -106,6 +101,21 @@ def resolve(model: str, say: Say) -> Checkpoint:
         f"The weights of {model} are not here and the hub does not answer.",
         hint="Download them elsewhere and name the folder: --model ./folder.",
     )
+
+
+def here(model: str) -> Checkpoint | None:
+    """Return the weights of ``model`` if nothing need be fetched or converted, else None.
+
+    Raises:
+        EngineStartError: a folder of that name is no checkpoint.
+
+    """
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return _local(folder)
+    if kept := _kept_from_hub(model):
+        return kept
+    return _converted(model) if model in CARRIED else None
 
 
 def hub_answers(timeout_s: float = 3.0) -> bool:

@@ -45,10 +45,7 @@ def command(
     return " ".join(serve_command(("vllm",), system, told, found, 8123))
 
 
-COMMON = (
-    "--generation-config vllm --enable-prompt-tokens-details --disable-uvicorn-access-log "
-    "--max-logprobs 64"
-)
+COMMON = "--generation-config vllm --enable-prompt-tokens-details --disable-uvicorn-access-log"
 
 
 def test_the_whole_command() -> None:

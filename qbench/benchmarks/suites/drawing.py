@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from qbench.benchmarks.suite import Sample
+from qbench.benchmarks.suite import Sample, Suite
 
 
 def places(
@@ -26,3 +26,17 @@ def named(sample: Sample, number: int) -> Sample:
     text = msgspec.json.encode(replace(sample, id=""), order="deterministic")
     digest = hashlib.sha256(text).hexdigest()[:10]
     return replace(sample, id=f"{sample.suite}/{sample.task}/{sample.level}/{number}-{digest}")
+
+
+TRAINING_SEEDS = 1 << 62
+"""Seeds from here on draw calibration data; `qbench.service.order` refuses them for a run."""
+
+
+def training_samples(suite: Suite, *, seed: int, limit: int) -> tuple[Sample, ...]:
+    """Draw ``limit`` samples for calibration, over all tasks and levels of ``suite``.
+
+    A seed is part of what every random choice is derived from, so that these draws are
+    independent of any evaluation's.
+    """
+    tasks, levels = suite.tasks, suite.levels
+    return suite.samples(seed=TRAINING_SEEDS + seed, tasks=tasks, levels=levels, limit=limit)
