@@ -25,7 +25,7 @@ from qbench.workers.preflight_text import Visible, visible_calls
 
 Finding = Literal["sees calls", "nothing to judge"]
 
-TOKENS = 256
+TOKENS = 192
 """Longest reply: enough for a call, and for the beginning of a thought."""
 
 SHOWN = 400
