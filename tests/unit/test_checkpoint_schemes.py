@@ -115,6 +115,12 @@ def test_a_contradiction_names_both_sides() -> None:
 
 
 def test_what_is_mixed_or_unknown_is_not_judged() -> None:
+    fitted = compressed(4, group=128)
+    fitted["config_groups"]["group_1"] = compressed(4, group=64)["config_groups"]["group_0"]
+    scheme = scheme_of({"quantization_config": fitted})
+    assert scheme is not None
+    assert scheme.label == "compressed-tensors int4 group 64 and 128, activations 16"
+    assert contradiction("w4a16", scheme) == ""
     mixed = compressed(4)
     mixed["config_groups"]["group_1"] = compressed(8)["config_groups"]["group_0"]
     assert scheme_of({"quantization_config": mixed}) is None

@@ -139,7 +139,6 @@ def test_a_model_that_is_quantized_already_serves_its_own_format(tmp_path: Path)
         ("layercast", {}, "no layercast"),
         ("layercast", {"checkpoint": {"layercast": "x"}}, "no layercast"),
         ("mxfp4-mr", {"tensor_parallel": 2, "checkpoint": {"mxfp4-mr": "x"}}, "on one GPU only"),
-        ("int4-mr", {"checkpoint": {"int4-mr": "x"}}, "Humming"),
     ],
 )
 def test_what_vllm_cannot_compute_is_refused_with_the_reason(

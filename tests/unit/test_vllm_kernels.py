@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from qbench.workers.engines.vllm_kernels import inputs_of, narrowed, path_of
+from qbench.workers.engines.vllm_kernels import element_of, inputs_of, other_activations, path_of
 
 X86 = "x86_64 avx512_bf16 avx512_vnni"
 
@@ -43,6 +43,7 @@ X86 = "x86_64 avx512_bf16 avx512_vnni"
         ("mxfp4a16", ["MarlinMxFp4LinearKernel"], "sm_100", "native"),
         ("mxfp4a16", ["FlashInferMxFp4LinearKernel"], "sm_100", "unknown"),
         ("nf4", ["bitsandbytes"], "sm_90", "native"),
+        ("int4-mr", ["MarlinLinearKernel"], "sm_90", "weight-only fallback"),
         ("w8a8", ["SomethingNewKernel"], "sm_90", "unknown"),
         ("w8a8", [], "sm_90", "unknown"),
         ("w4a16", [], "sm_90", "unknown"),
@@ -63,10 +64,28 @@ def test_the_warning_never_decides_alone() -> None:
     )
 
 
-def test_a_kernel_that_rounds_what_the_format_keeps_is_named() -> None:
-    assert narrowed("mxfp4a16", ["FlashInferMxFp4LinearKernel"]) == "FlashInferMxFp4LinearKernel"
-    assert narrowed("mxfp4a16", ["MarlinMxFp4LinearKernel"]) == ""
-    assert narrowed("mxfp4", ["FlashInferMxFp4LinearKernel"]) == ""
+def test_a_kernel_that_rounds_otherwise_than_the_format_is_named() -> None:
+    four_bit = "FlashInferMxFp4LinearKernel"
+    assert other_activations("mxfp4a16", [four_bit]) == four_bit
+    assert other_activations("w4a8-fp4", [four_bit]) == four_bit
+    assert other_activations("mxfp4", [four_bit]) == ""
+    assert other_activations("mxfp4a16", ["MarlinMxFp4LinearKernel"]) == ""
+    assert other_activations("fp8", ["CutlassFP8ScaledMMLinearKernel"]) == ""
+    assert path_of("w4a8-fp4", [four_bit], "sm_100") == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "element"),
+    [
+        ("CutlassW4A8LinearKernel", "e4m3"),
+        ("FlashInferCutlassMxfp8LinearKernel", "e4m3"),
+        ("CutlassInt8ScaledMMLinearKernel", "int8"),
+        ("B12xNvFp4LinearKernel", "e2m1"),
+        ("SomethingNewKernel", ""),
+    ],
+)
+def test_the_name_tells_what_a_kernel_takes(kernel: str, element: str) -> None:
+    assert element_of(kernel) == element
 
 
 def test_a_kernel_of_an_unknown_name_is_unknown() -> None:

@@ -25,6 +25,8 @@ class Scheme(Struct, frozen=True, kw_only=True):
     """None: 16 bits and more."""
     group: int | None = None
     """Weights that share a scale; None: a channel or the whole tensor, or unknown."""
+    others: tuple[int, ...] = ()
+    """Further group sizes, of layers that the first does not divide."""
     rotation: int | None = None
     """Columns of the Hadamard blocks that rotate the layers' inputs; 0: all columns at once."""
 
@@ -33,7 +35,8 @@ class Scheme(Struct, frozen=True, kw_only=True):
         """For people: ``compressed-tensors int4 group 128, activations 16``."""
         if not self.method:
             return "unquantized"
-        group = f" group {self.group}" if self.group else ""
+        sizes = " and ".join(str(size) for size in (self.group, *self.others))
+        group = f" group {sizes}" if self.group else ""
         activations = self.activation_bits or 16
         turned = "" if self.rotation is None else f", rotated by {self.rotation or 'all columns'}"
         return f"{self.method} {self.kind}{self.bits}{group}, activations {activations}{turned}"
@@ -48,6 +51,7 @@ FORMATS: dict[str, tuple[str, int, int | None]] = {
     "w8a8": ("int", 8, 8),
     "w8a16": ("int", 8, None),
     "w4a8": ("int", 4, 8),
+    "w4a8-fp4": ("float", 4, 8),
     "w4a16": ("int", 4, None),
     "w4a16-awq": ("int", 4, None),
     "w3a16": ("int", 3, None),
@@ -72,6 +76,7 @@ GROUPS = {
     "mxfp4a16": 32,
     "mxfp4-mr": 32,
     "mxfp8": 32,
+    "w4a8-fp4": 32,
 }
 """NVFP4 and MXFP4 are both four-bit floats and differ in the block that shares a scale."""
 
@@ -141,20 +146,24 @@ def scheme_of(raw: Json) -> Scheme | None:
 
 
 def _compressed_tensors(told: Json) -> Scheme | None:
-    """Read the first group; a checkpoint with several different ones is of a kind unknown."""
+    """Read what all groups share; where they differ in more than sizes the kind is unknown."""
     groups = [
         (_numbers(group["weights"]), _numbers(group.get("input_activations") or {}))
         for group in told.get("config_groups", {}).values()
     ]
-    if not groups or any(group != groups[0] for group in groups):
+    if len({(weights[:2], inputs[:2]) for weights, inputs in groups}) != 1:
         return None
-    (kind, bits, size), (_, activation_bits, _) = groups[0]
+    (kind, bits, _), (_, activation_bits, _) = groups[0]
+    sizes = sorted({weights[2] for weights, _ in groups}, key=lambda size: size or 0)
+    if len(sizes) > 1 and None in sizes:
+        return None
     return Scheme(
         method="compressed-tensors",
         kind=kind,
         bits=bits or 16,
         activation_bits=activation_bits,
-        group=size,
+        group=sizes[0],
+        others=tuple(size for size in sizes[1:] if size),
         rotation=_rotation(told.get("transform_config") or {}),
     )
 

@@ -27,6 +27,7 @@ from qbench.workers.engines.vllm_plan import (
     Plan,
     check_log,
     check_scheme,
+    emulated,
     make_command,
     make_plan,
     tool_template,
@@ -65,7 +66,8 @@ class VllmEngine:
         """
         plan = await asyncio.to_thread(with_local_weights, make_plan(system), say)
         check_scheme(plan)
-        with lending(plan.environment, chat_template=tool_template(plan)) as lent:
+        kernels = bool(emulated(plan))
+        with lending(plan.environment, chat_template=tool_template(plan), kernels=kernels) as lent:
             command = make_command(plan, lent)
             say(f"starting {command.line}")
             if not by_family(system.model, TOOL_PARSERS, plan.options.tool_call_parser):

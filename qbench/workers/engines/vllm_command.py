@@ -84,7 +84,7 @@ def _parsers(model: str, options: VllmOptions) -> list[str]:
 
 
 def variables(
-    environment: VllmEnvironment, *, on_gpu: bool, lent: Sequence[Path]
+    environment: VllmEnvironment, *, on_gpu: bool, lent: Sequence[Path], emulate: str = ""
 ) -> dict[str, str]:
     """Return what is added to the environment of the server.
 
@@ -92,12 +92,15 @@ def variables(
         environment: vLLM's.
         on_gpu: else it is a CPU's.
         lent: folders put before its own module path.
+        emulate: the format that qbench's own kernels are to serve; empty: none.
 
     """
     told = {"VLLM_LOGGING_LEVEL": "INFO", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
     if not on_gpu:
         # w4a16 would become w4a8 where the CPU has AMX
         told |= {"VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_INT4_W4A8": "0"}
+    if emulate:
+        told["QBENCH_EMULATE"] = emulate
     if lent:
         told["PYTHONPATH"] = os.pathsep.join([*map(str, lent), *environment.told_path])
     return told

@@ -29,6 +29,15 @@ KERNELS: tuple[tuple[str, Inputs], ...] = (
 )
 """Part of a kernel's name in lower case, what it multiplies; the first that fits counts."""
 
+ELEMENTS = (
+    (r"w4a8", "e4m3"),
+    (r"dynamic4bit", "int8"),
+    (r"(mx|nv)fp4", "e2m1"),
+    (r"fp8", "e4m3"),
+    (r"int8", "int8"),
+)
+"""Part of the name of a kernel that takes codes, their element; the first that fits counts."""
+
 UNITS = {"e4m3": (89, 999), "int8": (75, 100), "e2m1": (100, 999), "int4": (75, 90)}
 """Compute capabilities, from and below, whose matrix units take codes of an element.
 
@@ -83,20 +92,26 @@ def path_of(
         return "unknown" if "narrow" in found else "native"
     if "wide" in found:
         return "weight-only fallback"
-    if "unknown" in found or warned:
+    if "unknown" in found or warned or other_activations(format_name, kernels):
         return "unknown"
     return _with_units(element, architecture)
 
 
-def narrowed(format_name: str, kernels: Sequence[str]) -> str:
-    """Return the kernel that rounds activations which the format keeps; empty without one.
+def other_activations(format_name: str, kernels: Sequence[str]) -> str:
+    """Return the kernel that rounds activations otherwise than the format; empty without one.
 
     vLLM 0.26 and 0.32 choose by the weights alone for MXFP4: where a kernel for 4-bit activations
-    exists, ``mxfp4a16`` is run as ``mxfp4``.
+    exists, ``mxfp4a16`` is run as ``mxfp4``, and so is ``w4a8-fp4`` where none takes 8 bits.
     """
-    if activations_of(format_name) is not None:
-        return ""
-    return next((name for name in kernels if inputs_of(name) == "narrow"), "")
+    wanted = activations_of(format_name)
+    rounding = [name for name in kernels if inputs_of(name) == "narrow"]
+    return next((name for name in rounding if element_of(name) not in ("", wanted)), "")
+
+
+def element_of(kernel: str) -> str:
+    """Return the element of the activations that a kernel takes; empty where its name is silent."""
+    name = kernel.lower()
+    return next((element for part, element in ELEMENTS if re.search(part, name)), "")
 
 
 def _with_units(element: str, architecture: str) -> ComputePath:

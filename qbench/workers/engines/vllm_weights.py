@@ -196,9 +196,3 @@ def refuse_place(format_name: str, place: Place) -> None:
             f"vLLM rotates the inputs of {format_name} on one GPU only.",
             hint="Leave -o tensor_parallel out.",
         )
-    if format_name == "int4-mr" and not place.environment.has("humming"):
-        raise Unsupported(
-            "vLLM multiplies 4-bit integers on both sides (int4-mr) with Humming alone, which is "
-            "not in its environment.",
-            hint="Install humming-kernels there (NVIDIA GPUs), or use --engine embedded.",
-        )
