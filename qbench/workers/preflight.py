@@ -28,6 +28,9 @@ Finding = Literal["sees calls", "nothing to judge"]
 TOKENS = 192
 """Longest reply: enough for a call, and for the beginning of a thought."""
 
+PATIENCE_S = 600.0
+"""A slow CPU is no fault of a parser."""
+
 SHOWN = 400
 """Characters of a raw text in messages."""
 
@@ -165,6 +168,7 @@ def request(prompt: str) -> ChatRequest:
         messages=(Message(role="user", content=prompt),),
         tools=TOOLS,
         sampling=Sampling(max_tokens=TOKENS, seed=0),
+        timeout_s=PATIENCE_S,
     )
 
 

@@ -41,7 +41,7 @@ def command(
         environment=environment,
         tensor_parallel=told.tensor_parallel,
     )
-    found = weights(system, told.checkpoint, told.dtype, place)
+    found = weights(system, told.wanted, place)
     return " ".join(serve_command(("vllm",), system, told, found, 8123))
 
 
@@ -123,6 +123,22 @@ def test_other_formats_need_a_checkpoint_and_say_how_to_make_it(format_name: str
     assert f"`{made}`" in caught.value.hint
     assert f'-o \'checkpoint={{"{format_name}":' in caught.value.hint
     assert "serve org/q " in command(format_name, checkpoint={format_name: "org/q"})
+
+
+def test_what_was_made_before_is_served_by_the_recipe_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def found(model: str, format_name: str, recipe: str) -> Path | None:
+        return Path(f"/cache/{model}/{format_name}-{recipe}") if recipe != "awq" else None
+
+    monkeypatch.setattr("qbench.workers.engines.vllm_weights.cached_checkpoint", found)
+    assert "serve /cache/org/m/w4a16- " in command("w4a16", model="org/m")
+    recipes = {"w4a16": "gptq"}
+    assert "serve /cache/org/m/w4a16-gptq " in command("w4a16", model="org/m", recipe=recipes)
+    assert "serve org/q " in command("w4a16", checkpoint={"w4a16": "org/q"})
+    with pytest.raises(ConfigError, match="by awq") as caught:
+        command("fp8", model="org/m", recipe="awq")
+    assert "`qbench quantize org/m --format fp8 --recipe awq`" in caught.value.hint
 
 
 def test_a_model_that_is_quantized_already_serves_its_own_format(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from qbench.service.domain import System
 from qbench.workers.engines.schemes import attention_heads
 from qbench.workers.engines.vllm_environment import VllmEnvironment
 from qbench.workers.engines.vllm_parsers import REASONING_PARSERS, TOOL_PARSERS, by_family
-from qbench.workers.engines.vllm_weights import Weights
+from qbench.workers.engines.vllm_weights import Wanted, Weights
 from qbench.workers.hardware import Machine
 
 
@@ -25,6 +25,8 @@ class VllmOptions(Struct, frozen=True, kw_only=True):
     """Empty: the GPU where there is one."""
     checkpoint: dict[str, str] = {}
     """Folder or Hub id of the quantized weights, by format."""
+    recipe: str | dict[str, str] = ""
+    """How a cached checkpoint was made: for all formats, or by format; empty: the format's own."""
     dtype: str = ""
     """Of activations, for quantized formats; empty: the checkpoint's."""
     tensor_parallel: Annotated[int, Meta(ge=1)] = 1
@@ -47,6 +49,11 @@ class VllmOptions(Struct, frozen=True, kw_only=True):
     stream: bool = True
     start_s: Annotated[float, Meta(gt=0)] = 1800.0
     """Longest wait for health, downloads included."""
+
+    @property
+    def wanted(self) -> Wanted:
+        """What is said of weights."""
+        return Wanted(checkpoint=self.checkpoint, recipe=self.recipe, dtype=self.dtype)
 
 
 def serve_command(

@@ -78,7 +78,7 @@ def make_plan(system: System) -> Plan:
         machine=machine,
         on_gpu=on_gpu,
         gpus=(own or ()) if on_gpu else (),
-        weights=weights(system, options.checkpoint, options.dtype, place),
+        weights=weights(system, options.wanted, place),
     )
 
 

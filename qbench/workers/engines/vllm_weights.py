@@ -8,10 +8,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-from qbench.errors import ConfigError, Unsupported
+from qbench.errors import ConfigError, NotFound, Unsupported
 from qbench.service.domain import System
 from qbench.workers.engines.schemes import ROTATED, contradiction, find_config, read_scheme
 from qbench.workers.engines.vllm_environment import VllmEnvironment
+from qbench.workers.quantize.cache import cached_checkpoint
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 """Formats that are a data type: any unquantized checkpoint serves them."""
@@ -84,19 +85,37 @@ and leave linear layers as they are.
 """
 
 
-def cached(model: str, format_name: str) -> Path | None:
+def cached(model: str, format_name: str, recipe: str) -> Path | None:
     """Return the checkpoint that ``qbench quantize`` made of ``model``; None without one."""
-    del model, format_name
-    return None
+    try:
+        return cached_checkpoint(model, format_name, recipe)
+    except (NotFound, Unsupported):  # nothing makes this format
+        return None
 
 
-def weights(system: System, checkpoint: dict[str, str], dtype: str, place: Place) -> Weights:
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What the options say of weights."""
+
+    checkpoint: dict[str, str] = {}
+    """Folder or Hub id by format."""
+    recipe: str | dict[str, str] = ""
+    """How a cached checkpoint was made: for all formats, or by format; empty: the format's own."""
+    dtype: str = ""
+    """Of activations, for quantized formats; empty: the checkpoint's."""
+
+    def recipe_of(self, format_name: str) -> str:
+        """Return the recipe chosen for a format; empty: its own."""
+        if isinstance(self.recipe, str):
+            return self.recipe
+        return self.recipe.get(format_name, "")
+
+
+def weights(system: System, wanted: Wanted, place: Place) -> Weights:
     """Find the weights of a system's format: named, cached, the model itself, made while loading.
 
     Args:
         system: what is to be served.
-        checkpoint: folder or Hub id by format, as named in the options.
-        dtype: of activations, for quantized formats; empty: the checkpoint's.
+        wanted: what the options say.
         place: where it is to run.
 
     Raises:
@@ -105,17 +124,23 @@ def weights(system: System, checkpoint: dict[str, str], dtype: str, place: Place
 
     """
     refuse_place(system.format, place)
-    named = checkpoint.get(system.format, "")
+    named, dtype = wanted.checkpoint.get(system.format, ""), wanted.dtype
+    recipe = wanted.recipe_of(system.format)
     if system.format in DTYPES:
         return _cast(system, named, dtype)
     arguments = ("--dtype", dtype or "auto")
     if named:
         return Weights(source=named, origin="named", arguments=arguments)
-    if made := cached(system.model, system.format):
+    if made := cached(system.model, system.format, recipe):
         return Weights(source=str(made), origin="cached", arguments=arguments)
     if _holds(system.model, system.format):
         return Weights(source=system.model, origin="model", arguments=arguments)
-    return _made_while_loading(system, dtype, place)
+    if recipe in ("", "rtn"):
+        return _made_while_loading(system, dtype, place)
+    raise ConfigError(
+        f"There is no {system.format} checkpoint of {system.model} by {recipe}.",
+        hint=how_to_get(system.model, system.format, recipe),
+    )
 
 
 def _cast(system: System, named: str, dtype: str) -> Weights:
@@ -174,10 +199,11 @@ def _why_not(ways: tuple[_OnTheFly, ...], name: str, place: Place) -> str:
     return f"vLLM makes {name} while loading from sm_{min(way.since for way in ways)} on."
 
 
-def how_to_get(model: str, format_name: str) -> str:
+def how_to_get(model: str, format_name: str, recipe: str = "") -> str:
     """Say how to come by a checkpoint."""
+    by = f" --recipe {recipe}" if recipe else ""
     return (
-        f"Make it with `qbench quantize {model} --format {format_name}`, or name one: "
+        f"Make it with `qbench quantize {model} --format {format_name}{by}`, or name one: "
         f'-o \'checkpoint={{"{format_name}": "FOLDER_OR_HUB_ID"}}\'.'
     )
 
