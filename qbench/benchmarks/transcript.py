@@ -61,6 +61,20 @@ class Transcript(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return sum(known, TokenUsage()) if len(known) == len(parts) else None
 
     @property
+    def written(self) -> str:
+        """Everything the model wrote, in order: thinking, text, and calls as it wrote them."""
+        return "\n".join(
+            part
+            for turn in self.turns
+            for part in (
+                turn.message.reasoning,
+                turn.message.content,
+                *(f"{call.name}({call.arguments})" for call in turn.message.tool_calls),
+            )
+            if part
+        )
+
+    @property
     def truncated(self) -> bool:
         """Whether a reply was cut at ``max_tokens`` or a limit ended the attempt."""
         return self.stop not in ("answered", "empty")

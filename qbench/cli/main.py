@@ -47,6 +47,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "watch": ("qbench.cli.submitting:watch", "Follow a run that others make"),
         "leaderboard": ("qbench.cli.results:leaderboard", "Rank the systems of a run"),
         "compare": ("qbench.cli.results:compare", "Compare two systems of a run, part by part"),
+        "noise": ("qbench.cli.results:noise", "How far runs of the same systems are apart"),
         "frontier": ("qbench.cli.results:frontier", "Accuracy against cost: who is undominated"),
         "workers": ("qbench.cli.results:workers", "Who works, what waits, what is used"),
         "history": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from qbench.service.listing import (
 )
 from qbench.service.report import Comparison, Frontier, Leaderboard, from_json
 from qbench.service.report_formats import FormatComparison
+from qbench.service.report_noise import RunNoise
 
 T = TypeVar("T")
 DEFAULT = "http://127.0.0.1:8000"
@@ -157,6 +158,10 @@ class RemoteSource:
     def recovery(self, ref: str, basis: Basis) -> FormatComparison:
         """Compare every model's baseline with each of its formats."""
         return self.get(FormatComparison, f"/v1/runs/{_one(ref)}/recovery", basis=basis)
+
+    def noise(self, refs: Sequence[str]) -> RunNoise:
+        """Measure how far runs of the same systems are apart."""
+        return self.get(RunNoise, "/v1/noise", run=list(refs))
 
     def frontier(self, ref: str, basis: Basis) -> Frontier:
         """Tell who is undominated."""

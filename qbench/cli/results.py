@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from qbench.benchmarks.transcript import Transcript
-from qbench.cli import render, render_formats, render_tables
+from qbench.cli import render, render_formats, render_noise, render_tables
 from qbench.cli.options import Database, Json, RunRef, command
 from qbench.cli.source import Server, Which, open_source
 from qbench.errors import ConfigError, NotFound
@@ -193,6 +193,27 @@ def _by_format(found: FormatComparison, *, json: bool) -> None:
         render.raw(to_json(found))
     else:
         render_formats.by_format(found)
+
+
+@command
+def noise(
+    refs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...", help="Runs of the same systems; one: all ended runs of its request."
+        ),
+    ],
+    server: Server = "",
+    database: Database = "",
+    json: Json = False,
+) -> None:
+    """Show how far runs of the same systems are apart: Std@Acc, length, divergence."""
+    with open_source(server, database) as source:
+        found = source.noise(refs)
+    if json:
+        render.raw(to_json(found))
+    else:
+        render_noise.noise(found)
 
 
 @command

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Protocol
 
@@ -28,7 +28,9 @@ from qbench.service.listing import (
 from qbench.service.recovery import recovery_of
 from qbench.service.report import Comparison, Frontier, Leaderboard
 from qbench.service.report_formats import FormatComparison
+from qbench.service.report_noise import RunNoise
 from qbench.service.rescoring import rescore
+from qbench.service.run_noise import noise_of
 from qbench.service.store import Store
 
 Server = Annotated[
@@ -66,6 +68,10 @@ class Source(Protocol):
 
     def recovery(self, ref: str, basis: Basis) -> FormatComparison:
         """Compare every model's baseline with each of its formats. Raises NotFound."""
+        ...
+
+    def noise(self, refs: Sequence[str]) -> RunNoise:
+        """Measure how far runs of the same systems are apart. Raises NotFound, ConfigError."""
         ...
 
     def frontier(self, ref: str, basis: Basis) -> Frontier:
@@ -118,6 +124,10 @@ class LocalSource:
     def recovery(self, ref: str, basis: Basis) -> FormatComparison:
         """Compare every model's baseline with each of its formats."""
         return recovery_of(self._store, ref, basis)
+
+    def noise(self, refs: Sequence[str]) -> RunNoise:
+        """Measure how far runs of the same systems are apart."""
+        return noise_of(self._store, refs)
 
     def frontier(self, ref: str, basis: Basis) -> Frontier:
         """Tell who is undominated."""

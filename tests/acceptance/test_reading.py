@@ -120,6 +120,25 @@ def test_the_noise_floor_is_shown_and_fits(qbench: Program) -> None:
     assert kinds["SmolLM2-135M-Instruct bf16 again"] == "noise floor"
 
 
+def test_the_spread_over_runs_is_shown_and_fits(qbench: Program) -> None:
+    for number in ("1", "8"):
+        ended = qbench.run("-f", "fp8", "-n", "60", "--fresh", "-c", number, unsteady=0.3)
+        assert ended.code == 0, ended.talk
+    found = qbench("noise", "last", "--json").json
+    assert found["differs"] == ["concurrency"]
+    assert found["unit"] == "characters"
+    text = qbench("noise", *found["runs"], COLUMNS="80").out
+    assert max(cell_len(line) for line in text.splitlines()) <= 80
+    last = " ".join(text.split("\n\n")[-1].split())
+    assert last.startswith("Over 2 runs that differ in concurrency, Std@Acc is at most")
+
+
+def test_one_run_has_no_spread(finished: Program) -> None:
+    ended = finished("noise", "last")
+    assert ended.code == 2
+    assert "--fresh" in ended.talk
+
+
 def test_an_unknown_system_gets_close_names(finished: Program) -> None:
     ended = finished("compare", "last", "w4a61", "bf16")
     assert ended.code == 2

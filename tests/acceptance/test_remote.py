@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,27 @@ def test_a_server_says_what_the_database_says(
     there = finished(*arguments, "--server", server, QBENCH_DATABASE="")
     assert there.code == here.code == 0, there.talk
     assert MADE_AT.sub("", there.out) == MADE_AT.sub("", here.out)
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_the_spread_over_runs_is_the_same(
+    finished: Program, server: str, tmp_path: Path, json: bool
+) -> None:
+    program = Program(tmp_path)
+    for number in ("1", "8"):
+        ended = program.run("-f", "fp8", "-n", "40", "--fresh", "-c", number, unsteady=0.3)
+        assert ended.code == 0, ended.talk
+    arguments = ("noise", "last", "--json") if json else ("noise", "last")
+    here = program(*arguments)
+    with (
+        Store.open(program.environment["QBENCH_DATABASE"]) as store,
+        serving(application(store)) as url,
+    ):
+        there = program(*arguments, "--server", url, QBENCH_DATABASE="")
+    assert there.code == here.code == 0, there.talk
+    assert there.out == here.out
+    alone, elsewhere = finished("noise", "last"), finished("noise", "last", "--server", server)
+    assert (alone.code, alone.talk) == (elsewhere.code, elsewhere.talk)
 
 
 def test_export_and_one_attempt_are_the_same(finished: Program, server: str) -> None:

@@ -17,6 +17,7 @@ from qbench.service.api import (
     health,
     keys,
     metrics,
+    noise,
     problems,
     results,
     runs,
@@ -78,7 +79,7 @@ def create_app(
     app.state.watches = events.Watches()
     problems.install(app)
     app.add_middleware(MeasuredRequests)
-    own = (runs, events, attempts, results, catalogue, schedules, keys, health, metrics)
+    own = (runs, events, attempts, results, noise, catalogue, schedules, keys, health, metrics)
     for router in (*(module.router for module in own), *routers):
         app.include_router(router)
     app.openapi = _described(app, app.openapi)  # type: ignore[method-assign]

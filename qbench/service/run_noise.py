@@ -1,0 +1,336 @@
+"""How far runs of the very same systems are apart, and over what: ``qbench noise RUN RUN``.
+
+What differed between the runs (concurrency, threads, engine, hardware, ...) is read from what was
+recorded, so a spread never stands there without its causes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from statistics import median
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from qbench.benchmarks.analysis.clusters import pass_rate
+from qbench.benchmarks.analysis.noise import divergence, length_spread, std_at_accuracy
+from qbench.benchmarks.analysis.sums import Floats, sample_means
+from qbench.errors import ConfigError, NotFound
+from qbench.service.domain import Run, System, fingerprint
+from qbench.service.evidence import Evidence, estimate
+from qbench.service.report import Estimate
+from qbench.service.report_noise import Configuration, Gap, RunNoise, Spread, short_names
+from qbench.service.store import Store
+
+MOST = 50
+"""Runs at a time: each is read whole."""
+
+DETAILS = ("attention", "max_model_len", "revision", "root", "server")
+"""What an endpoint's details say of a configuration; the others are measurements or vary anyhow."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One system in one run."""
+
+    evidence: Evidence
+    system: System
+
+    @property
+    def key(self) -> str:
+        """What makes two systems the same here: all but what a configuration is made of."""
+        one = self.system
+        return fingerprint((one.model, one.format, one.engine, one.strategy, one.sampling))
+
+    def of(self, matrix: Floats, samples: Sequence[str]) -> Floats:
+        """Return the (S,) values of ``samples`` in a (Y, S) matrix; NaN for those unknown."""
+        place = self.evidence.place(self.system.id)
+        at = {name: column for column, name in enumerate(self.evidence.outcomes.samples)}
+        known = [at.get(name) for name in samples]
+        return np.array(
+            [
+                np.nan if place is None or column is None else matrix[place, column]
+                for column in known
+            ]
+        )
+
+    @cached_property
+    def scored(self) -> set[str]:
+        """The samples that were scored."""
+        names = self.evidence.outcomes.samples
+        rates = self.of(self.evidence.sums.rates, names)
+        return {name for name, rate in zip(names, rates, strict=True) if not np.isnan(rate)}
+
+    def tokens(self, samples: Sequence[str]) -> Floats:
+        """(S,) mean tokens written per attempt."""
+        out = self.evidence.outcomes
+        return self.of(sample_means(out, out.completion_tokens), samples)
+
+    @cached_property
+    def values(self) -> dict[str, str]:
+        """Everything that was recorded of the configuration, by name; empty where unknown."""
+        run, end = self.evidence.run, self.evidence.endpoint(self.system)
+        told: dict[str, Any] = {
+            "concurrency": run.controls.concurrency,
+            "qbench": run.version,
+            "URL": self.system.base_url,
+            "turns": run.request.limits.turns,
+            "hardware": (end.hardware if end else "") or run.controls.hardware,
+        }
+        if end is not None:
+            details = {name: end.details.get(name, "") for name in DETAILS}
+            told |= {
+                "devices": end.devices,
+                "architecture": end.architecture,
+                "engine": end.engine_version,
+                "kernel": end.kernel,
+                "path": end.path,
+                "served as": end.format_effective,
+                "checkpoint": end.checkpoint,
+            } | details
+        told |= {f"-o {name}": value for name, value in self.system.options.items()}
+        return {name: _text(value) for name, value in told.items()}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+@dataclass
+class Written:
+    """What a system wrote over configurations, compared as it is read."""
+
+    first: dict[tuple[str, int], str] = field(default_factory=dict)
+    """(sample, epoch) to the first text."""
+    earliest: dict[tuple[str, int], int] = field(default_factory=dict)
+    """(sample, epoch) to the first position at which any other text differs from the first."""
+
+    def add(self, key: tuple[str, int], text: str) -> None:
+        """Compare one more output."""
+        place = divergence(self.first.setdefault(key, text), text)
+        if place is not None:
+            self.earliest[key] = min(place, self.earliest.get(key, place))
+
+    def identical(self, samples: Sequence[str]) -> Floats:
+        """(S,) 1 where all outputs of a sample were the same, else 0."""
+        differ = {sample for sample, _ in self.earliest}
+        return np.array([float(sample not in differ) for sample in samples])
+
+    def places(self, samples: Sequence[str]) -> list[int]:
+        """Return where outputs diverge, for those of ``samples`` that do."""
+        wanted = set(samples)
+        return [place for (sample, _), place in self.earliest.items() if sample in wanted]
+
+
+def noise_of(store: Store, refs: Sequence[str]) -> RunNoise:
+    """Measure the spread of the same systems over runs.
+
+    Args:
+        store: where the runs are.
+        refs: ids of runs or beginnings of them; one alone stands for all ended runs of its very
+            request, which does not say how a run is driven.
+
+    Raises:
+        NotFound: no such run, or nothing that two of them share.
+        ConfigError: the runs asked different suites, or are too few or too many.
+
+    """
+    runs = _runs(store, refs)
+    found = [Evidence.of(store, run.id) for run in runs]
+    everything = [
+        Measured(evidence, system)
+        for evidence in found
+        for system in evidence.run.request.systems
+        if not system.replica
+    ]
+    groups, left_out = _groups(everything)
+    differs = _differs(groups)
+    written = _written(store, runs, groups)
+    spreads = {
+        key: _spread(group, _shared(group[0].system.model, groups), written[key], differs)
+        for key, group in groups.items()
+    }
+    gaps = _gaps(groups, spreads)
+    return RunNoise(
+        runs=tuple(run.id for run in runs),
+        suite=runs[0].request.suite,
+        differs=differs,
+        systems=tuple(spreads.values()),
+        gaps=gaps,
+        left_out=left_out,
+        finding=_finding(len(runs), differs, tuple(spreads.values()), gaps),
+    )
+
+
+def _runs(store: Store, refs: Sequence[str]) -> tuple[Run, ...]:
+    runs = tuple({run.id: run for run in map(store.run, refs)}.values())
+    if len(runs) == 1:
+        runs = store.ended_runs(request_id=runs[0].request.id, limit=MOST)
+    if not 2 <= len(runs) <= MOST:
+        raise ConfigError(
+            f"Spread over {len(runs)} runs cannot be told.",
+            hint=f"Name 2 to {MOST}; make one more with --fresh and another --concurrency.",
+        )
+    asked = {(run.request.suite, run.request.suite_version) for run in runs}
+    if len(asked) > 1:
+        names = ", ".join(sorted(f"{suite} {version}" for suite, version in asked))
+        raise ConfigError(f"The runs asked different suites: {names}.", hint="Name runs of one.")
+    return runs
+
+
+def _groups(
+    everything: Sequence[Measured],
+) -> tuple[dict[str, list[Measured]], dict[str, str]]:
+    """Put the same systems together; say why others are left out."""
+    groups: dict[str, list[Measured]] = {}
+    left_out: dict[str, str] = {}
+    for one in everything:
+        reason = one.evidence.invalid(one.system.id)
+        if reason:
+            left_out[f"{one.system.label} in {one.evidence.run.id}"] = f"INVALID: {reason}"
+        else:
+            groups.setdefault(one.key, []).append(one)
+    for key, group in list(groups.items()):
+        if len(group) < 2:
+            left_out.setdefault(group[0].system.label, "in one of the runs only")
+            del groups[key]
+        elif not _shared(group[0].system.model, groups):
+            left_out.setdefault(group[0].system.label, "no sample was scored in every run")
+            del groups[key]
+    if not groups:
+        raise NotFound(
+            "The runs share no system with a scored sample.",
+            hint="Run the same command again with --fresh and another --concurrency.",
+        )
+    return groups, left_out
+
+
+def _shared(model: str, groups: Mapping[str, Sequence[Measured]]) -> list[str]:
+    """Return the samples that every system of a model was scored on in every run."""
+    scored = [
+        one.scored
+        for group in groups.values()
+        for one in group
+        if one.system.model == model and len(group) > 1
+    ]
+    return sorted(set.intersection(*scored))
+
+
+def _differs(groups: Mapping[str, Sequence[Measured]]) -> tuple[str, ...]:
+    """Return the names of what differs within a group, in the order they were recorded."""
+    names = dict.fromkeys(n for group in groups.values() for one in group for n in one.values)
+    return tuple(
+        name
+        for name in names
+        if any(len({one.values.get(name, "") for one in group}) > 1 for group in groups.values())
+    )
+
+
+def _written(
+    store: Store, runs: Sequence[Run], groups: Mapping[str, Sequence[Measured]]
+) -> dict[str, Written]:
+    found = {key: Written() for key in groups}
+    keys = {
+        (one.evidence.run.id, one.system.id): key for key, group in groups.items() for one in group
+    }
+    for run in runs:
+        for made, transcript in store.outputs(run.id):
+            key = keys.get((run.id, made.system_id))
+            if key is not None:
+                found[key].add((made.sample_id, made.epoch), transcript.written)
+    return found
+
+
+def _spread(
+    group: Sequence[Measured], samples: Sequence[str], written: Written, differs: Sequence[str]
+) -> Spread:
+    system, out = group[0].system, group[0].evidence.outcomes
+    rates = np.stack([one.of(one.evidence.sums.rates, samples) for one in group])
+    tokens = np.stack([one.tokens(samples) for one in group])
+    family = dict(zip(out.samples, out.sample_family, strict=True))
+    families = np.array([family[name] for name in samples], dtype=np.int32)
+    means = rates.mean(axis=1)
+    spread = std_at_accuracy(means.tolist())
+    assert spread is not None
+    passes = rates >= 0.5
+    places = written.places(samples)
+    return Spread(
+        label=system.label,
+        model=system.model,
+        format=system.format,
+        engine=system.engine,
+        samples=len(samples),
+        configurations=tuple(
+            Configuration(
+                run_id=one.evidence.run.id,
+                values={name: one.values.get(name, "") for name in differs},
+                pass_rate=float(rate),
+                completion_tokens=None if np.isnan(length).any() else float(length.mean()),
+            )
+            for one, rate, length in zip(group, means, tokens, strict=True)
+        ),
+        pass_rate=float(means.mean()),
+        std_accuracy=spread,
+        std_length=length_spread(tokens),
+        unsteady=_share(np.where(passes.all(axis=0), 0.0, passes.any(axis=0)), families),
+        identical=_share(written.identical(samples), families),
+        divergence=float(median(places)) if places else None,
+    )
+
+
+def _share(values: Floats, families: np.ndarray[tuple[int], np.dtype[np.int32]]) -> Estimate:
+    found = pass_rate(values, np.ones(len(values)), families)
+    assert found is not None
+    return estimate(found.value, (found.low, found.high))
+
+
+def _gaps(
+    groups: Mapping[str, Sequence[Measured]], spreads: Mapping[str, Spread]
+) -> tuple[Gap, ...]:
+    """Set every format beside the baseline's, where both were measured in the same runs."""
+    request = next(iter(groups.values()))[0].evidence.run.request
+    fmt = next(s.format for s in request.systems if s.id == request.baseline)
+    runs = {key: [one.evidence.run.id for one in group] for key, group in groups.items()}
+    made = []
+    for key, one in spreads.items():
+        for other, baseline in spreads.items():
+            same = (one.model, one.engine) == (baseline.model, baseline.engine)
+            if key != other and baseline.format == fmt and same and runs[key] == runs[other]:
+                made.append(_gap(one, baseline))
+    return tuple(made)
+
+
+def _gap(one: Spread, baseline: Spread) -> Gap:
+    difference = one.pass_rate - baseline.pass_rate
+    spread = max(one.std_accuracy, baseline.std_accuracy)
+    pairs = zip(one.configurations, baseline.configurations, strict=True)
+    return Gap(
+        label=one.label,
+        baseline=baseline.label,
+        difference=difference,
+        by_configuration=tuple(mine.pass_rate - other.pass_rate for mine, other in pairs),
+        std_accuracy=spread,
+        beyond=abs(difference) > spread + 1e-12,
+    )
+
+
+def _finding(
+    number: int, differs: Sequence[str], spreads: Sequence[Spread], gaps: Sequence[Gap]
+) -> str:
+    """Say how large the spread is, and which difference it covers, in one sentence."""
+    cause = f"that differ in {', '.join(differs)}" if differs else "that differ in nothing recorded"
+    widest = max(spreads, key=lambda one: one.std_accuracy)
+    name = short_names(spreads)
+    most = f"Std@Acc is at most {100 * widest.std_accuracy:.2f} points ({name[widest.label]})"
+    said = [f"Over {number} runs {cause}, {most}", *(_said(gap, name) for gap in gaps)]
+    return f"{'; '.join(said)}."
+
+
+def _said(gap: Gap, name: Mapping[str, str]) -> str:
+    spread = f"Std@Acc ({100 * gap.std_accuracy:.2f})"
+    said = f"more than {spread}" if gap.beyond else f"not more than {spread}: no finding"
+    points = f"{100 * gap.difference:+.2f} points"
+    return f"{name[gap.label]} differs from {name[gap.baseline]} by {points}, {said}"
