@@ -1,7 +1,9 @@
 """What really runs when a format is asked for on some hardware. Needs no torch.
 
-The table says what vLLM's linear kernels do, by compute capability. What an engine then reports of
-itself (its log) goes before this table: it is a forecast.
+The table says what vLLM's linear kernels do, by compute capability: read from 0.26 and 0.32, from
+``model_executor/kernels/linear`` (which kernels there are and what each needs) and
+``layers/quantization/compressed_tensors`` (which of them a checkpoint asks for). What an engine
+then reports of itself (its log) goes before this table: it is a forecast.
 """
 
 from __future__ import annotations
@@ -69,10 +71,34 @@ def _fallback(kernel: str) -> Way:
 
 UNKNOWN = Way(path="unknown", note="vLLM documents no kernel for this pair, or refuses it.")
 
+REPLACED = Way(
+    path="unknown",
+    kernel="FlashInfer MXFP4",
+    note="vLLM chooses by the weights alone and would round activations to 4 bits: as mxfp4.",
+)
+"""qbench's vllm engine stops a server that did so."""
+
+_HUMMING = Way(
+    path="native",
+    kernel="Humming",
+    note="Only where humming-kernels is installed beside vLLM.",
+)
+
+
+def _turned(way: Way) -> Way:
+    """Add the rotation of inputs, which vLLM makes on one GPU only."""
+    return Way(path=way.path, kernel=f"{way.kernel} after Hadacore", note=way.note)
+
+
 _WEIGHTS = (_Rule(80, 999, _native("Marlin or Machete")),)
-_FP4 = (
+_FEW_BITS = (_Rule(80, 999, _HUMMING),)
+_NVFP4 = (
     _Rule(75, 100, _fallback("Marlin")),
     _Rule(100, 999, _native("CUTLASS or FlashInfer FP4")),
+)
+_MXFP4 = (
+    _Rule(80, 100, _fallback("Marlin")),
+    _Rule(100, 999, _native("FlashInfer MXFP4")),
 )
 RULES: dict[str, tuple[_Rule, ...]] = {
     "bf16": (_Rule(80, 999, _native("cuBLAS")),),
@@ -90,18 +116,35 @@ RULES: dict[str, tuple[_Rule, ...]] = {
     "w8a16": _WEIGHTS,
     "w4a16": _WEIGHTS,
     "w4a16-awq": _WEIGHTS,
-    "w4a8": (_Rule(90, 100, _native("CUTLASS W4A8")),),
-    "nvfp4": _FP4,
+    "w3a16": _FEW_BITS,
+    "w2a16": _FEW_BITS,
+    "w4a8": (_Rule(90, 91, _native("CUTLASS W4A8")),),
+    "nvfp4": _NVFP4,
     "nvfp4a16": (_Rule(75, 999, _native("Marlin")),),
-    "mxfp4": _FP4,
-    "mxfp4a16": (_Rule(75, 999, _native("Marlin")),),
+    "mxfp4": _MXFP4,
+    "mxfp4a16": (
+        _Rule(80, 100, _native("Marlin")),
+        _Rule(100, 999, REPLACED),
+    ),
+    "w4a8-fp4": (_Rule(80, 999, REPLACED),),
     "mxfp8": (
         _Rule(75, 100, _fallback("Marlin")),
         _Rule(100, 999, _native("FlashInfer MXFP8")),
     ),
     "nf4": (_Rule(75, 999, _native("bitsandbytes")),),
+    "mxfp4-mr": tuple(_Rule(rule.since, rule.before, _turned(rule.way)) for rule in _MXFP4),
+    "nvfp4-mr": tuple(
+        _Rule(max(80, rule.since), rule.before, _turned(rule.way)) for rule in _NVFP4
+    ),
+    "int4-mr": (_Rule(80, 999, _turned(_fallback("Marlin or Machete"))),),
 }
 """By preset; what is missing is unknown everywhere."""
+
+LENT = (
+    *("w8a16", "w3a16", "w2a16", "mxfp8", "w4a8-fp4"),
+    *("nvfp4", "nvfp4a16", "nvfp4-mr", "mxfp4", "mxfp4a16", "mxfp4-mr", "int4-mr"),
+)
+"""Formats for which ``qbench.kernels.vllm_plugin`` brings kernels to vLLM's CPU build."""
 
 
 def architecture_of(name: str) -> str:
@@ -154,7 +197,10 @@ def compute_path(fmt: Format, architecture: str, *, emulated: bool) -> ComputePa
 
 
 def _on_cpu(fmt: Format, architecture: str) -> Way:
-    """Count int8 as native where the CPU has int8 dot products (all with bf16 ones do)."""
+    """Count int8 as native where the CPU has int8 dot products (all with bf16 ones do).
+
+    What vLLM's CPU build has no kernel for is served by those that qbench lends it.
+    """
     if fmt.name in ("bf16", "fp16", "fp32"):
         return _native("oneDNN")
     if fmt.name in ("w4a16", "w4a16-awq"):
@@ -162,6 +208,10 @@ def _on_cpu(fmt: Format, architecture: str) -> Way:
     dot_products = {"avx512_vnni", "avx512_bf16", "amx_bf16"} & set(architecture.split())
     if fmt.name == "w8a8" and dot_products:
         return _native("oneDNN int8")
+    if fmt.name == "fp8":
+        return Way(path="emulated", kernel="torch FP8", note="CPUs have no 8-bit floats.")
+    if fmt.name in LENT:
+        return Way(path="emulated", kernel="lent by qbench", note="vLLM has none for CPUs.")
     return UNKNOWN
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from qbench.kernels.formats import FORMATS
+from qbench.kernels.paths import compute_path
 from qbench.workers.engines.vllm_kernels import element_of, inputs_of, other_activations, path_of
 
 X86 = "x86_64 avx512_bf16 avx512_vnni"
@@ -53,6 +55,36 @@ def test_kernel_format_and_gpu_decide_what_really_ran(
     format_name: str, kernels: list[str], architecture: str, path: str
 ) -> None:
     assert path_of(format_name, kernels, architecture) == path
+
+
+@pytest.mark.parametrize(
+    ("format_name", "kernel", "architecture"),
+    [
+        ("fp8", "MarlinFP8ScaledMMLinearKernel", "sm_80"),
+        ("fp8", "CutlassFP8ScaledMMLinearKernel", "sm_89"),
+        ("w8a8", "CutlassInt8ScaledMMLinearKernel", "sm_90"),
+        ("w4a16", "MacheteLinearKernel", "sm_90"),
+        ("w4a8", "CutlassW4A8LinearKernel", "sm_90"),
+        ("nvfp4", "MarlinNvFp4LinearKernel", "sm_90"),
+        ("nvfp4", "FlashInferCutlassNvFp4LinearKernel", "sm_100"),
+        ("mxfp4-mr", "MarlinMxFp4LinearKernel", "sm_90"),
+        ("mxfp4", "FlashInferMxFp4LinearKernel", "sm_100"),
+        ("mxfp4a16", "FlashInferMxFp4LinearKernel", "sm_100"),
+        ("w4a8-fp4", "FlashInferMxFp4LinearKernel", "sm_100"),
+        ("mxfp8", "MarlinMxfp8LinearKernel", "sm_90"),
+        ("mxfp8", "FlashInferCutlassMxfp8LinearKernel", "sm_100"),
+        ("int4-mr", "MacheteLinearKernel", "sm_90"),
+        ("fp8", "ChannelWiseTorchFP8ScaledMMLinearKernel", X86),
+        ("nvfp4", "QbenchEmulationNvFp4LinearKernel", X86),
+        ("w3a16", "QbenchEmulationIntegerLinearKernel", X86),
+        ("w8a8", "CPUInt8ScaledMMLinearKernel", X86),
+    ],
+)
+def test_the_forecast_is_what_the_log_then_says(
+    format_name: str, kernel: str, architecture: str
+) -> None:
+    forecast = compute_path(FORMATS[format_name], architecture, emulated=False)
+    assert path_of(format_name, [kernel], architecture) == forecast
 
 
 def test_the_warning_never_decides_alone() -> None:
