@@ -195,8 +195,8 @@ def _fidelity(model: ModelReport) -> None:
                 ends(found.kl, 1, 4),
                 percent(found.top1_agreement.value),
                 ends(found.top1_agreement),
-                f"{found.perplexity.value:,.2f}",
-                f"{found.perplexity_ratio.value:.3f}",
+                _digits(found.perplexity.value, 2),
+                _digits(found.perplexity_ratio.value, 3),
             )
     told = next(found for _, found in measured if found)
     made.caption = (
@@ -204,6 +204,11 @@ def _fidelity(model: ModelReport) -> None:
         f" the {told.top} likeliest tokens: KL is a lower bound; ×: perplexity / baseline's"
     )
     draw(made)
+
+
+def _digits(value: float, places: int) -> str:
+    """Write a number with ``places`` decimals, and one beyond reason in powers of ten."""
+    return f"{value:,.{places}f}" if value < 1e4 else f"{value:.1e}"
 
 
 def _notes(model: ModelReport) -> Iterator[str]:

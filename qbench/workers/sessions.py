@@ -44,12 +44,40 @@ class _Reading:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
+        self._apart = EngineSeconds()
         self.serving: Serving | None = None
 
     async def seconds(self) -> EngineSeconds:
         if self.serving is None:
             return EngineSeconds(load=time.monotonic() - self._began)
-        return await self.serving.seconds()
+        return apart(await self.serving.seconds(), self._apart)
+
+    @asynccontextmanager
+    async def preparing(self) -> AsyncIterator[None]:
+        """Count what the engine does meanwhile as part of its load: no attempt caused it."""
+        assert self.serving is not None
+        before = await self.serving.seconds()
+        try:
+            yield
+        finally:
+            self._apart = less(await self.serving.seconds(), before)
+
+
+def less(one: EngineSeconds, other: EngineSeconds) -> EngineSeconds:
+    """Return what ``one`` has more than ``other``, never below zero."""
+    spent = {
+        name: None if (now := getattr(one, name)) is None else max(0.0, now - (then or 0.0))
+        for name in ("load", "busy", "idle", "prefill", "decode")
+        for then in (getattr(other, name),)
+    }
+    return replace(EngineSeconds(), **spent)
+
+
+def apart(seconds: EngineSeconds, preparation: EngineSeconds) -> EngineSeconds:
+    """Return ``seconds`` with busy and idle time of the preparation counted as load instead."""
+    served = less(seconds, preparation)
+    moved = preparation.busy + preparation.idle
+    return replace(served, load=seconds.load + moved)
 
 
 @asynccontextmanager
@@ -84,7 +112,8 @@ async def engine_session(
                 up = replace(endpoint, seconds=await reading.seconds())
                 await asyncio.to_thread(books.store.publish_endpoint, up)
                 if books.run.controls.probe:
-                    await _probe(books, up, system, say)
+                    async with reading.preparing():
+                        await _probe(books, up, system, say)
                 yield serving, endpoint
     except BaseException:
         if reading.serving is None:

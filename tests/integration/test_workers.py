@@ -42,7 +42,7 @@ from tests.integration.farm import (
 from tests.tiny_model import save_tiny_model
 
 KILLS = int(os.environ.get("QBENCH_TEST_KILLS", "8"))
-"""Workers killed over one run; the figures in docs/measurements.md were made with 100."""
+"""Workers killed over one run; the figures in docs/measured.md were made with 100."""
 
 BILLED = Controls(concurrency=16, hardware="cpu-2core")
 

@@ -45,7 +45,10 @@ def command(
     return " ".join(serve_command(("vllm",), system, told, found, 8123))
 
 
-COMMON = "--generation-config vllm --enable-prompt-tokens-details --disable-uvicorn-access-log"
+COMMON = (
+    "--generation-config vllm --enable-prompt-tokens-details --disable-uvicorn-access-log "
+    "--max-logprobs 64"
+)
 
 
 def test_the_whole_command() -> None:

@@ -13,15 +13,18 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from qbench.service.domain import EngineSeconds
 from qbench.workers.embedded.cache import Piece, Slots, Step
-from qbench.workers.embedded.grammar import Guide
 from qbench.workers.embedded.sampling import Sampler
 from qbench.workers.embedded.scores import Scores
+
+if TYPE_CHECKING:  # llguidance is needed where there are grammars, not to generate
+    from qbench.workers.embedded.grammar import Guide
 
 CHUNK = 512
 """Most prompt tokens in one step: longer prompts are computed piecewise, others go on between."""

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from qbench.benchmarks.probe import TOP
 from qbench.errors import Unsupported
 from qbench.service.domain import System
 from qbench.workers.engines.schemes import attention_heads
@@ -68,6 +69,7 @@ def serve_command(
     command += ["--served-model-name", system.model, *found.arguments]
     command += ["--generation-config", "vllm"]
     command += ["--enable-prompt-tokens-details", "--disable-uvicorn-access-log"]
+    command += ["--max-logprobs", str(TOP)]
     if options.eager:
         command.append("--enforce-eager")
     if options.tensor_parallel > 1:
