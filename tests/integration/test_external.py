@@ -57,6 +57,21 @@ async def test_streaming_can_be_switched_off() -> None:
         assert (await serving.chat.reply(ask())).timing.ttft_s is None
 
 
+async def test_the_servers_parser_is_judged_where_that_was_asked_for() -> None:
+    reply = {"*": [{"call": "add", "arguments": {"a": 1, "b": 2}}]}
+    async with mock(reply=reply, calls="text") as (url, endpoint):
+        async with ExternalEngine().serve(system(url), concurrency=4, say=print) as serving:
+            assert endpoint.requests == 0
+            assert "preflight" not in serving.endpoint.details
+        with pytest.raises(EngineStartError, match="does not see the calls") as caught:
+            await answer(system(url, preflight=True))
+    assert "Start the server with the parser" in caught.value.hint
+    async with mock(reply=reply) as (url, _):
+        told = system(url, preflight=True)
+        async with ExternalEngine().serve(told, concurrency=4, say=print) as serving:
+            assert serving.endpoint.details["preflight"]["finding"] == "sees calls"
+
+
 async def test_the_machine_behind_the_url_is_what_the_user_says() -> None:
     async with (
         mock() as (url, _),

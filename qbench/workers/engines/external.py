@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, to_builtins
+from msgspec.structs import replace
 
 from qbench.errors import ConfigError, EngineStartError, NotFound, QbenchError
 from qbench.service.domain import Endpoint, System, new_id
@@ -18,6 +19,7 @@ from qbench.workers.engines.openai_models import Card, Found, look_up
 from qbench.workers.engines.options import DEFAULT_KEY, api_key, read_options
 from qbench.workers.engines.serving import MeasuredServing
 from qbench.workers.limiter import AdaptiveLimit, AdaptiveRule, FixedLimit, Gate
+from qbench.workers.preflight import Target, preflight
 
 
 class ExternalOptions(Struct, frozen=True, kw_only=True):
@@ -40,6 +42,8 @@ class ExternalOptions(Struct, frozen=True, kw_only=True):
     reasoning_field: str = ""
     extra_body: dict[str, Any] = {}
     """Added to every request, for example ``chat_template_kwargs``."""
+    preflight: bool = False
+    """Ask ten canned prompts first, and refuse a tool-call parser that sees nothing."""
 
 
 class ExternalEngine:
@@ -72,6 +76,8 @@ class ExternalEngine:
         found = await look_up(system.base_url, key, key_name=key_name)
         card = chosen(found, system, options)
         endpoint = _endpoint(system, options, found, card)
+        if options.preflight:
+            endpoint = await _checked(endpoint, options, key, say)
         chat = OpenAIChat(
             system.base_url,
             endpoint.served_name,
@@ -82,6 +88,22 @@ class ExternalEngine:
         say(f"{chat.where} serves {endpoint.served_name} ({endpoint.engine_version or 'unknown'})")
         async with chat:
             yield MeasuredServing(endpoint, chat)
+
+
+async def _checked(endpoint: Endpoint, options: ExternalOptions, key: str, say: Say) -> Endpoint:
+    """Judge the server's tool-call parser. Raises EngineStartError when it sees nothing."""
+    target = Target(
+        base_url=endpoint.base_url,
+        model=endpoint.served_name,
+        parser="",
+        settings=client_settings(options),
+        api_key=key,
+        options=False,
+    )
+    checked = await preflight(target)
+    for warning in checked.warnings:
+        say(f"preflight: {warning}")
+    return replace(endpoint, details={**endpoint.details, "preflight": to_builtins(checked)})
 
 
 def check_url(url: str) -> None:
