@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qbench.service.domain import Endpoint, RunStatus, variant
 from qbench.service.evidence import Evidence
 from qbench.service.report import Estimate, NoiseFloor, Row, Verdict
-from qbench.service.startups import parser_notes, startup_notes
+from qbench.service.startups import kernel_notes, parser_notes, startup_notes
 
 
 def points(gap: Estimate) -> str:
@@ -92,7 +92,8 @@ def notes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, ...]:
     ]
     said += _unpriced(evidence, rows)
     served = [end for end in endpoints.values() if end]
-    said += _checkpoints(served) + startup_notes(served) + parser_notes(served)
+    said += _checkpoints(served) + kernel_notes(served)
+    said += startup_notes(served) + parser_notes(served)
     if evidence.noise is not None:
         names = short_names(rows)
         judged = [row for row in rows if row.verdict.kind != "baseline" and not row.replica]

@@ -1,4 +1,4 @@
-"""What an engine's start took, for people: none of it is serving."""
+"""What engines say of themselves, for people: kernels, parsers, and a start that is no serving."""
 
 from __future__ import annotations
 
@@ -45,3 +45,16 @@ def parser_notes(endpoints: Iterable[Endpoint]) -> list[str]:
             for warning in (end.details.get("preflight") or {}).get("warnings", ())
         )
     )
+
+
+def kernel_notes(endpoints: Iterable[Endpoint]) -> list[str]:
+    """Say by engine and machine which kernel ran each format, as far as it was told."""
+    told: dict[tuple[str, str], list[str]] = {}
+    for end in endpoints:
+        if end.kernel and end.path != "emulated":  # what is emulated has a note of its own
+            by = f"{end.format_requested} by {end.kernel} ({end.path})"
+            told.setdefault((end.engine_version, end.architecture), []).append(by)
+    return [
+        f"Kernels of {version} on {architecture}: {', '.join(dict.fromkeys(names))}."
+        for (version, architecture), names in told.items()
+    ]
