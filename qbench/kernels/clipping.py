@@ -17,10 +17,11 @@ Rules by name:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal, cast
 
 import torch
+from msgspec import Struct
 from msgspec.structs import replace
 from torch import Tensor
 
@@ -30,28 +31,47 @@ from qbench.kernels.schemes import Scheme
 
 Rule = Literal["peak", "mse", "three-quarters"]
 
-STEPS = 100
-SHRINK = 0.8
-EXPONENT = 2.4
 CEILING = 4 / 3
 """Peaks so much larger lead to the next power of two exactly where E2M1 would clip."""
 CHUNK = 1 << 18
 """Weights that are searched at a time: what fits a core's cache."""
 
-_MSE_SIZES = tuple(1 - SHRINK * step / STEPS for step in range(STEPS))
+
+class Search(Struct, frozen=True, kw_only=True):
+    """What the rule ``mse`` tries."""
+
+    steps: int = 100
+    shrink: float = 0.8
+    """The smallest peak is ``1 - shrink`` of the largest value."""
+    exponent: float = 2.4
+    """Of the error."""
+
+    @property
+    def sizes(self) -> list[float]:
+        """Shares of the largest value, falling."""
+        return [1 - self.shrink * step / self.steps for step in range(self.steps)]
 
 
-def scales_by(weight: Tensor, scheme: Scheme, rule: Rule) -> Scales:
+def scales_by(
+    weight: Tensor,
+    scheme: Scheme,
+    rule: Rule,
+    *,
+    search: Search | None = None,
+    global_scale: Tensor | None = None,
+) -> Scales:
     """Return scales of ``weight`` (out, in) found by ``rule``; see the module.
+
+    ``global_scale``: of a two-level scheme, where several layers share one.
 
     Raises:
         ConfigError: ``three-quarters`` for anything but power-of-two scales.
 
     """
     if rule == "peak":
-        return find_scales(weight, scheme)
+        return find_scales(weight, scheme, global_scale=global_scale)
     if rule == "mse":
-        return _least_error(weight, scheme)
+        return _least_error(weight, scheme, search or Search(), global_scale)
     if scheme.scale_dtype != "e8m0":
         raise ConfigError(
             f"The three-quarters rule is one for power-of-two scales, not {scheme.scale_dtype}.",
@@ -60,14 +80,16 @@ def scales_by(weight: Tensor, scheme: Scheme, rule: Rule) -> Scales:
     return Scales(scale=find_scales(weight, scheme).scale / 0.75)
 
 
-def _least_error(weight: Tensor, scheme: Scheme) -> Scales:
+def _least_error(
+    weight: Tensor, scheme: Scheme, search: Search, global_scale: Tensor | None
+) -> Scales:
     """Search chunk by chunk of rows where rows share no scale with others."""
-    whole = find_scales(weight, scheme)
+    whole = find_scales(weight, scheme, global_scale=global_scale)
     if scheme.strategy == "tensor":
-        return _search(weight.float(), scheme, whole)
+        return _search(weight.float(), scheme, search, whole)
     step = scheme.rows or 1
     rows = max(step, CHUNK // weight.shape[1] // step * step)
-    parts = [_search(part.float(), scheme, whole) for part in torch.split(weight, rows)]
+    parts = [_search(part.float(), scheme, search, whole) for part in torch.split(weight, rows)]
     zeros = [part.zero for part in parts]
     return Scales(
         scale=torch.cat([part.scale for part in parts]),
@@ -76,10 +98,10 @@ def _least_error(weight: Tensor, scheme: Scheme) -> Scales:
     )
 
 
-def _search(weight: Tensor, scheme: Scheme, whole: Scales) -> Scales:
+def _search(weight: Tensor, scheme: Scheme, search: Search, whole: Scales) -> Scales:
     best, least = None, None
-    for scales in _candidates(weight, scheme, whole.global_scale):
-        error = _error(weight, quantize(weight, scheme, scales=scales))
+    for scales in _candidates(weight, scheme, search.sizes, whole.global_scale):
+        error = _error(weight, quantize(weight, scheme, scales=scales), search.exponent)
         if best is None or least is None:
             best, least = scales, error
             continue
@@ -98,10 +120,13 @@ def _chosen(better: Tensor, new: Scales, old: Scales) -> Scales:
     return Scales(scale=scale, zero=zero, global_scale=old.global_scale)
 
 
-def _candidates(weight: Tensor, scheme: Scheme, shared: Tensor | None) -> Iterator[Scales]:
+def _candidates(
+    weight: Tensor, scheme: Scheme, sizes: list[float], shared: Tensor | None
+) -> Iterator[Scales]:
     """Yield scales from the largest to the smallest, without repetition for small scale types."""
     ends, narrow = _ends(weight, scheme)
-    sizes = (CEILING, *_MSE_SIZES) if scheme.scale_dtype == "e8m0" else _MSE_SIZES
+    if scheme.scale_dtype == "e8m0":
+        sizes = [CEILING, *sizes]
 
     def of(size: float) -> Scales:
         return find_scales(ends * size, narrow, global_scale=shared)
@@ -135,10 +160,10 @@ def _ends(weight: Tensor, scheme: Scheme) -> tuple[Tensor, Scheme]:
     return ends, scheme if scheme.group is None else replace(scheme, group=2)
 
 
-def _error(weight: Tensor, made: Quantized) -> Tensor:
-    """Return the sum of ``|error|^2.4`` in the shape of the scale."""
+def _error(weight: Tensor, made: Quantized, exponent: float) -> Tensor:
+    """Return the sum of ``|error|^exponent`` in the shape of the scale."""
     scheme = made.scheme
-    off = (weight - dequantize(made, torch.float32)).abs_().pow_(EXPONENT)
+    off = (weight - dequantize(made, torch.float32)).abs_().pow_(exponent)
     if scheme.strategy == "tensor":
         return off.sum().reshape(made.scale.shape)
     sums = off.reshape(len(off), -1, scheme.group or off.shape[1]).sum(-1)
@@ -147,8 +172,3 @@ def _error(weight: Tensor, made: Quantized) -> Tensor:
     missing = -len(sums) % scheme.rows
     filled = torch.nn.functional.pad(sums, (0, 0, 0, missing))
     return filled.reshape(-1, scheme.rows, sums.shape[1]).sum(1)
-
-
-def ruled(rule: Rule) -> Callable[[Tensor, Scheme], Scales]:
-    """Return the rule as a function of weight and scheme."""
-    return lambda weight, scheme: scales_by(weight, scheme, rule)

@@ -100,7 +100,7 @@ def pack(
         named = {"weight": quantized.codes}
     named["weight_scale"] = _stored_scale(quantized)
     if quantized.global_scale is not None:
-        named["weight_global_scale"] = quantized.global_scale.float().reshape(1)
+        named["weight_global_scale"] = quantized.global_scale.float().reshape(1).clone()
     return named
 
 

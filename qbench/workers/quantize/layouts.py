@@ -23,8 +23,12 @@ PARTS = (
     "weight_zero_point",
     "weight_global_scale",
     "input_global_scale",
+    "weight.absmax",
+    "low_rank_left",
+    "low_rank_right",
 )
-"""Names under which compressed-tensors stores a layer, all that stays in memory."""
+"""Names under which a layer is stored (compressed-tensors', bitsandbytes', and a correction's): all
+that stays in memory."""
 
 
 class Stored(Struct, frozen=True):
@@ -100,7 +104,7 @@ def measure(source: Path, made: Path) -> Size:
         for name, tensor in before.items()
         if name.endswith(".weight")
         and len(tensor.shape) == 2
-        and f"{name.removesuffix('.weight')}.weight_scale" in after
+        and {f"{name}_scale", f"{name}.absmax"} & set(after)
     ]
     weights = sum(math.prod(before[f"{layer}.weight"].shape) for layer in layers)
     parts = (f"{layer}.{part}" for layer in layers for part in PARTS)

@@ -114,7 +114,7 @@ def choose(
         recipe=name,
         maker=maker,
         options=_options(name, options or {}),
-        needs_data=name not in ("rtn", "mse") or _calibrates_inputs(fmt, maker),
+        needs_data=name not in ("rtn", "mse") or _calibrates_inputs(fmt),
     )
 
 
@@ -126,10 +126,9 @@ def _recipe(fmt: Format, recipe: str) -> Recipe:
     raise NotFound.among("recipe", recipe, RECIPES)
 
 
-def _calibrates_inputs(fmt: Format, maker: MakerName) -> bool:
+def _calibrates_inputs(fmt: Format) -> bool:
     """Whether a global scale of inputs is stored: vLLM's NVFP4 kernels want one."""
-    two_level = fmt.activations is not None and fmt.activations.two_level
-    return two_level and maker == "llm-compressor"
+    return fmt.activations is not None and fmt.activations.two_level
 
 
 def _options(recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
