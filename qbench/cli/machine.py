@@ -7,12 +7,14 @@ import importlib.util
 import os
 import platform
 import shutil
+import time
 from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
 from msgspec import Struct
 
-from qbench.cli import render, render_tables
+from qbench.cli import render, render_quantize, render_tables
 from qbench.cli.options import Database, Json, command
 from qbench.errors import ConfigError, StoreError
 from qbench.service import database as schema
@@ -20,6 +22,7 @@ from qbench.service.pricebook import read_prices
 from qbench.service.report import SCHEMA, to_json
 from qbench.service.store import Store
 from qbench.workers.hardware import this_machine
+from qbench.workers.quantize.environment import VARIABLE, find_tool, make_tool
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -32,12 +35,20 @@ class Finding(Struct, frozen=True, kw_only=True):
     remedy: str = ""
 
 
+Fix = Annotated[
+    bool,
+    typer.Option("--fix", help="Make llm-compressor's environment, in the cache folder."),
+]
+
+
 @command
-def doctor(database: Database = "", json: Json = False) -> None:
+def doctor(fix: Fix = False, database: Database = "", json: Json = False) -> None:
     """Say what works on this machine, and how to mend the rest."""
+    if fix:
+        mend()
     found = [_python(), _machine(), _price(), _database(database)]
     found += [_package(name, why, remedy) for name, why, remedy in PACKAGES]
-    found.append(_vllm())
+    found += [_vllm(), _llmcompressor()]
     if json:
         render.raw(to_json({"schema": SCHEMA, "findings": found}))
     else:
@@ -47,6 +58,34 @@ def doctor(database: Database = "", json: Json = False) -> None:
         render_tables.rows_of(headers, rows)
     if any(one.state == "failed" for one in found):
         raise typer.Exit(1)
+
+
+def mend() -> None:
+    """Make what qbench can make: llm-compressor's environment. Says what it did.
+
+    Raises:
+        EngineStartError: it cannot be made.
+
+    """
+    if find_tool() is not None:
+        render_quantize.say("llm-compressor is there; nothing was changed")
+        return
+    began = time.monotonic()
+    tool = make_tool(render_quantize.say)
+    took = render.seconds(time.monotonic() - began)
+    render_quantize.say(f"llm-compressor is ready after {took}: {tool.python}")
+
+
+def _llmcompressor() -> Finding:
+    what, told = "llm-compressor (quantize)", os.environ.get(VARIABLE, "")
+    tool = find_tool()
+    if tool is not None:
+        said = ", ".join(f"{name} {version}" for name, version in tool.versions.items())
+        return Finding(what=what, state="ok", detail=f"{said} ({tool.python})")
+    if told:
+        remedy = f"set {VARIABLE} to a Python that has it, or unset it"
+        return Finding(what=what, state="failed", detail=f"not at {told}", remedy=remedy)
+    return Finding(what=what, state="missing", detail="", remedy="qbench doctor --fix")
 
 
 LOCAL = "pip install 'qbench[local]'"

@@ -18,7 +18,7 @@ PLAIN_EVERY_S = 10.0
 
 def say(line: str) -> None:
     """Print a line of talk."""
-    render.talk.print(line, style="dim", markup=False)
+    render.talk.print(line, style="dim", markup=False, soft_wrap=True)
 
 
 class Steps:

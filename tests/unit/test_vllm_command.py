@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from qbench.errors import ConfigError, QbenchError, Unsupported
 from qbench.service.domain import System
@@ -18,12 +19,21 @@ from qbench.workers.engines.vllm_command import (
 )
 from qbench.workers.engines.vllm_environment import VllmEnvironment, find_vllm
 from qbench.workers.engines.vllm_parsers import REASONING_PARSERS, TOOL_PARSERS, by_family
-from qbench.workers.engines.vllm_weights import Place, weights
+from qbench.workers.engines.vllm_weights import Place, Wanted, weights
 from qbench.workers.hardware import Machine
+from qbench.workers.quantize import cache
+from qbench.workers.quantize.environment import Tool
 
 GPU = Machine(name="h100", architecture="sm_90", numbers=("0", "1"))
 CPU = Machine(name="cpu-2core", architecture="x86_64")
 NOWHERE = VllmEnvironment(("/nowhere/bin/vllm",), {})
+
+
+@pytest.fixture(autouse=True)
+def nothing_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty cache, and no llm-compressor."""
+    monkeypatch.setenv("QBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("QBENCH_LLMCOMPRESSOR", raising=False)
 
 
 def command(
@@ -118,7 +128,7 @@ def test_nf4_needs_bitsandbytes_in_vllms_environment_and_a_vllm_that_knows_it(
     assert "--quantization bitsandbytes " in command("nf4", environment=there)
 
 
-@pytest.mark.parametrize("format_name", ["w4a16", "nvfp4", "w8a8", "w4a8", "mxfp4-mr"])
+@pytest.mark.parametrize("format_name", ["w4a16", "nvfp4", "w8a8", "w4a8"])
 def test_other_formats_need_a_checkpoint_and_say_how_to_make_it(format_name: str) -> None:
     with pytest.raises(ConfigError, match=f"no {format_name} checkpoint of Qwen") as caught:
         command(format_name, checkpoint={"other": "x"})
@@ -126,6 +136,22 @@ def test_other_formats_need_a_checkpoint_and_say_how_to_make_it(format_name: str
     assert f"`{made}`" in caught.value.hint
     assert f'-o \'checkpoint={{"{format_name}":' in caught.value.hint
     assert "serve org/q " in command(format_name, checkpoint={format_name: "org/q"})
+
+
+def test_what_can_be_made_is_made_by_the_recipe_that_was_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    system = System(model="Qwen/Qwen2.5-7B-Instruct", format="w4a16", engine="vllm")
+    place = Place(architecture="sm_90", environment=NOWHERE)
+    tool = Tool(python="python", versions={"llmcompressor": "0.14"})
+    monkeypatch.setattr(cache, "find_tool", lambda: tool)
+    assert weights(system, Wanted(), place).origin == "to be made"
+    fp8 = replace(system, format="fp8")
+    assert weights(fp8, Wanted(), place).origin == "made while loading"
+    assert weights(fp8, Wanted(recipe="mse"), place).origin == "to be made"
+    with pytest.raises(ConfigError, match=r"awq does not fit fp8.*What fits: rtn, mse"):
+        weights(fp8, Wanted(recipe="awq"), place)
+    assert replace(system, options={"recipe": "gptq"}).id != system.id
 
 
 def test_what_was_made_before_is_served_by_the_recipe_that_was_asked_for(

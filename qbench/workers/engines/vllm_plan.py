@@ -31,6 +31,7 @@ from qbench.workers.engines.vllm_log import LogFacts, root_cause
 from qbench.workers.engines.vllm_template import template_for
 from qbench.workers.engines.vllm_weights import DTYPES, Place, Weights, weights
 from qbench.workers.hardware import Machine, this_machine
+from qbench.workers.quantize import ensure
 
 RESTARTS = 2
 MARKS = {"process": "Starting to load model"}
@@ -83,12 +84,17 @@ def make_plan(system: System) -> Plan:
 
 
 def with_local_weights(plan: Plan, say: Say) -> Plan:
-    """Put the folder of a model that a package carries where vLLM would ask the Hub for it.
+    """Make the checkpoint that is to be made; put a folder where vLLM would ask the Hub in vain.
 
     Raises:
-        EngineStartError: its weights cannot be had.
+        EngineStartError: the weights cannot be had, or made.
 
     """
+    if plan.weights.origin == "to be made":
+        system = plan.system
+        recipe = plan.options.wanted.recipe_of(system.format)
+        made = ensure(system.model, system.format, recipe=recipe, say=say)
+        return replace(plan, weights=replace(plan.weights, source=made.path, origin="cached"))
     if plan.weights.source not in CARRIED:
         return plan
     folder = resolve(plan.weights.source, say).path
@@ -106,8 +112,8 @@ def check_scheme(plan: Plan) -> Scheme | None:
     scheme = read_scheme(config) if config else None
     if scheme is None:
         return None
-    made_here = plan.weights.origin == "made while loading"
-    wanted = "bf16" if made_here else plan.system.format
+    unmade = plan.weights.origin in ("made while loading", "to be made")
+    wanted = "bf16" if unmade else plan.system.format
     if said := contradiction(wanted, scheme):
         raise Unsupported(
             f"{plan.weights.source}: {said}.",

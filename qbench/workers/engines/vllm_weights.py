@@ -12,12 +12,12 @@ from qbench.errors import ConfigError, NotFound, Unsupported
 from qbench.service.domain import System
 from qbench.workers.engines.schemes import ROTATED, contradiction, find_config, read_scheme
 from qbench.workers.engines.vllm_environment import VllmEnvironment
-from qbench.workers.quantize.cache import cached_checkpoint
+from qbench.workers.quantize.cache import cached_checkpoint, can_make
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 """Formats that are a data type: any unquantized checkpoint serves them."""
 
-Origin = Literal["model", "named", "cached", "made while loading"]
+Origin = Literal["model", "named", "cached", "made while loading", "to be made"]
 
 
 class Place(Struct, frozen=True, kw_only=True):
@@ -111,7 +111,10 @@ class Wanted(Struct, frozen=True, kw_only=True):
 
 
 def weights(system: System, wanted: Wanted, place: Place) -> Weights:
-    """Find the weights of a system's format: named, cached, the model itself, made while loading.
+    """Find the weights of a system's format.
+
+    Named, cached, the model itself, made while loading, to be made by ``qbench quantize``: the
+    first that can be.
 
     Args:
         system: what is to be served.
@@ -135,12 +138,23 @@ def weights(system: System, wanted: Wanted, place: Place) -> Weights:
         return Weights(source=str(made), origin="cached", arguments=arguments)
     if _holds(system.model, system.format):
         return Weights(source=system.model, origin="model", arguments=arguments)
-    if recipe in ("", "rtn"):
-        return _made_while_loading(system, dtype, place)
-    raise ConfigError(
-        f"There is no {system.format} checkpoint of {system.model} by {recipe}.",
-        hint=how_to_get(system.model, system.format, recipe),
-    )
+    if recipe in ("", "rtn") and (loading := _made_while_loading(system, dtype, place)):
+        return loading
+    if why := _cannot_make(system.model, system.format, recipe):
+        by = f" by {recipe}" if recipe else ""
+        raise ConfigError(
+            f"There is no {system.format} checkpoint of {system.model}{by}."
+            f"{_why_not(system.format, place)} {why}",
+            hint=how_to_get(system.model, system.format, recipe),
+        )
+    return Weights(source=system.model, origin="to be made", arguments=arguments)
+
+
+def _cannot_make(model: str, format_name: str, recipe: str) -> str:
+    """Say why ``qbench quantize`` cannot make it here for vLLM; empty where it can."""
+    if format_name == "nf4":
+        return "compressed-tensors has no NF4, so that nothing could be made for vLLM."
+    return can_make(model, format_name, recipe)
 
 
 def _cast(system: System, named: str, dtype: str) -> Weights:
@@ -164,15 +178,11 @@ def _holds(model: str, format_name: str) -> bool:
     return bool(scheme and scheme.method and not contradiction(format_name, scheme))
 
 
-def _made_while_loading(system: System, dtype: str, place: Place) -> Weights:
+def _made_while_loading(system: System, dtype: str, place: Place) -> Weights | None:
     ways = ON_THE_FLY.get(system.format, ())
     way = next((way for way in ways if _can_make(way, place)), None)
     if way is None:
-        tried = f" {_why_not(ways, system.format, place)}" if ways else ""
-        raise ConfigError(
-            f"There is no {system.format} checkpoint of {system.model}.{tried}",
-            hint=how_to_get(system.model, system.format),
-        )
+        return None
     return Weights(
         source=system.model,
         origin="made while loading",
@@ -191,12 +201,16 @@ def _can_make(way: _OnTheFly, place: Place) -> bool:
     return way.since <= place.capability < way.before
 
 
-def _why_not(ways: tuple[_OnTheFly, ...], name: str, place: Place) -> str:
+def _why_not(name: str, place: Place) -> str:
+    """Say why vLLM does not make a format while loading; empty where it never does."""
+    ways = ON_THE_FLY.get(name, ())
+    if not ways:
+        return ""
     if modules := [way.module for way in ways if way.module]:
-        return f"vLLM would make {name} with {modules[0]}, which is not in its environment."
+        return f" vLLM would make {name} with {modules[0]}, which is not in its environment."
     if place.capability is None:
-        return f"vLLM cannot make {name} while loading on a CPU."
-    return f"vLLM makes {name} while loading from sm_{min(way.since for way in ways)} on."
+        return f" vLLM cannot make {name} while loading on a CPU."
+    return f" vLLM makes {name} while loading from sm_{min(way.since for way in ways)} on."
 
 
 def how_to_get(model: str, format_name: str, recipe: str = "") -> str:

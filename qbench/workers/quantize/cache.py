@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,7 @@ from qbench.errors import QbenchError
 from qbench.workers.checkpoints import cache_folder, digest, here
 from qbench.workers.quantize.calibration import find_tokens
 from qbench.workers.quantize.environment import find_tool
-from qbench.workers.quantize.identity import Identity, Wish, identify
+from qbench.workers.quantize.identity import Identity, Wish, identify, refuse_quantized
 from qbench.workers.quantize.layouts import Size
 from qbench.workers.quantize.makers import Way, choose
 
@@ -102,6 +103,19 @@ def cached_checkpoint(
     return Path(found.path) if found else None
 
 
+def can_make(model: str, format_name: str, recipe: str = "") -> str:
+    """Say why a checkpoint cannot be made here; empty where it can, as far as one can tell."""
+    try:
+        way = choose(format_name, recipe)
+        if (source := here(model)) is not None:
+            refuse_quantized(source, model)
+    except QbenchError as error:
+        return str(error)
+    if way.maker == "llm-compressor" and find_tool() is None:
+        return "There is no llm-compressor here: run `qbench doctor --fix`."
+    return ""
+
+
 def choose_way(format_name: str, recipe: str, wish: Wish) -> Way:
     """Choose the maker for a wish. Raises as ``makers.choose``."""
     return choose(format_name, recipe, options=wish.options, low_rank=wish.low_rank)
@@ -141,15 +155,30 @@ def read(folder: Path) -> Entry | None:
 
 
 def whole(folder: Path) -> Entry | None:
-    """Return an entry of which every file has its checksum; None for any other."""
+    """Return an entry of which every file has its checksum; None for any other.
+
+    Within a process a file is read again when its size or its time is another.
+    """
     entry = read(folder)
     if entry is None:
         return None
     try:
-        same = all(digest(folder / name) == told for name, told in entry.manifest.files.items())
+        same = all(_sum(folder / name) == told for name, told in entry.manifest.files.items())
     except OSError:
         return None
     return entry if same else None
+
+
+def _sum(file: Path) -> str:
+    looks = file.stat()
+    return _digest(file, looks.st_size, looks.st_mtime_ns, looks.st_ino)
+
+
+@lru_cache(maxsize=4096)
+def _digest(file: Path, size: int, changed: int, node: int) -> str:
+    """Return the SHA-256 of a file that looks like this."""
+    del size, changed, node
+    return digest(file)
 
 
 def entries() -> list[Entry]:
