@@ -46,7 +46,8 @@ def test_unknown_names_get_close_ones() -> None:
 def test_options_are_checked_against_their_defaults() -> None:
     assert choose("w4a16", "gptq", options={"dampening": 1}).options["dampening"] == 1
     assert choose("w4a16", "gptq").options == OPTIONS["gptq"]
-    for wrong in ({"dampening": "much"}, {"block": 1.5}, {"block": True}):
+    wrongs = ({"dampening": "much"}, {"block": 1.5}, {"block": True}, {"observer": "best"})
+    for wrong in wrongs:
         with pytest.raises(ConfigError, match="cannot be"):
             choose("w4a16", "gptq", options=wrong)
 

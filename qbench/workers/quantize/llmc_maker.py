@@ -151,8 +151,8 @@ def modifiers(job: Json, groups: dict[str, Json], left: list[str]) -> list[Modif
 
 def _clip(weights: Json, options: Json) -> None:
     """Search the peak that makes the least error, where scales are free numbers."""
-    if "scale_dtype" in weights:
-        return  # powers of two and E4M3 scales: the search has nothing to choose from, or less
+    if weights.get("scale_dtype") == "torch.uint8":
+        return  # powers of two leave the search nothing to choose from
     weights["observer"] = "memoryless_mse"
     weights["observer_kwargs"] = {name: options[name] for name in ("grid", "norm", "maxshrink")}
 

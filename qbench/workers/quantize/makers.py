@@ -66,6 +66,13 @@ OPTIONS: dict[Recipe, dict[str, Any]] = {
 activation order; the search of a clipping that arXiv 2509.23202 uses (100 steps, exponent 2.4)."""
 
 
+CHOICES: dict[str, tuple[str, ...]] = {
+    "observer": ("mse", "minmax"),
+    "act_order": ("static", ""),
+}
+"""What options that are words may be; an empty order: columns as they come."""
+
+
 class Way(Struct, frozen=True, kw_only=True):
     """How a checkpoint is to be made."""
 
@@ -136,10 +143,11 @@ def _options(recipe: Recipe, given: dict[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if name not in known:
             raise NotFound.among(f"option of {recipe}", name, known or ("none",))
-        if not _like(value, known[name]):
+        if not _like(value, known[name]) or value not in CHOICES.get(name, (value,)):
+            words = " or ".join(map(repr, CHOICES.get(name, ())))
             raise ConfigError(
                 f"The option {name} of {recipe} cannot be {value!r}.",
-                hint=f"Its default is {known[name]!r}.",
+                hint=f"It may be {words}." if words else f"Its default is {known[name]!r}.",
             )
     return known | given
 
