@@ -119,6 +119,7 @@ def _row(
         hardware=endpoint.hardware if endpoint else "",
         kernel=endpoint.kernel if endpoint else "",
         engine_version=endpoint.engine_version if endpoint else "",
+        startup=endpoint.details.get("startup", {}) if endpoint else {},
         passed=_passed(evidence, system.id),
         pass_rate=estimate(found.value, (found.low, found.high)) if found else None,
         interval=found.method if found else "",

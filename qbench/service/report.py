@@ -133,6 +133,8 @@ class Row(Struct, frozen=True, kw_only=True):
     kernel: str = ""
     """Compute kernels that the engine chose; empty where it did not tell."""
     engine_version: str = ""
+    startup: dict[str, float] = {}
+    """Seconds of the engine's start by phase, none of them serving; empty where nobody told."""
 
 
 class Leaderboard(Struct, frozen=True, kw_only=True):
