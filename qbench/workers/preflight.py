@@ -80,6 +80,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     visible: tuple[Visible, ...] = ()
     whole: tuple[ToolCall, ...] = ()
     streamed: tuple[ToolCall, ...] = ()
+    swallowed: bool = False
+    """All of the text came back as thinking."""
     leaked: bool = False
     """Thinking stands in the content of the parsed reply."""
 
@@ -191,6 +193,7 @@ def _trial(prompt: str, raw: Turn, whole: Turn, streamed: Turn) -> Trial:
         visible=tuple(visible_calls(text, NAMES)),
         whole=parsed.tool_calls,
         streamed=streamed.message.tool_calls,
+        swallowed=bool(raw.message.reasoning and not raw.message.content),
         leaked="<think>" in parsed.content or "</think>" in parsed.content,
     )
 
@@ -267,6 +270,8 @@ def _blind_parser(trial: Trial, missed: int, target: Target) -> EngineStartError
     other = "Name the parser of the model's family with -o tool_call_parser=..."
     if not target.options:
         other = "Start the server with the parser of the model's family"
+    if trial.swallowed:
+        other = "All of it came back as thinking: try -o reasoning_parser=none"
     return EngineStartError(
         f"The tool-call parser {name} does not see the calls that {target.model} writes "
         f"({missed} of {len(PROMPTS)} prompts). It wrote:\n  {_quoted(trial)}\n",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from qbench.benchmarks.chat import ToolCall
 from qbench.errors import EngineStartError
@@ -96,6 +97,13 @@ def trial(*, marked: bool = True, parsed: bool = False) -> Trial:
 def test_one_announced_call_that_nobody_sees_is_enough() -> None:
     with pytest.raises(EngineStartError, match="does not see"):
         judge([trial(), *[Trial(prompt="")] * 9], NOWHERE)
+
+
+def test_calls_that_a_reasoning_parser_swallowed_point_at_that_parser() -> None:
+    swallowed = replace(trial(), swallowed=True)
+    with pytest.raises(EngineStartError) as caught:
+        judge([swallowed, *[Trial(prompt="")] * 9], NOWHERE)
+    assert "-o reasoning_parser=none" in caught.value.hint
 
 
 def test_a_parser_that_sees_most_goes_on_with_a_warning() -> None:
