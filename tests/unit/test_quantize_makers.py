@@ -68,6 +68,15 @@ def test_a_low_rank_correction_is_our_own_makers() -> None:
         choose("w4a16", "awq", low_rank=16)
 
 
+def test_mixed_layers_are_checked_against_the_maker() -> None:
+    assert not choose("w4a16", others=["bf16", "w8a16"]).needs_data
+    assert choose("w4a16", others=["nvfp4"]).needs_data  # a scale of inputs is stored
+    assert choose("mxfp4-mr", others=["mxfp4"]).maker == "own"
+    for other, said in (("nf4", "beside formats"), ("mxfp4-mr", "beside"), ("fp32", "bf16")):
+        with pytest.raises(Unsupported, match=said):
+            choose("w4a16", others=[other])
+
+
 def test_schemes_are_fitted_and_leave_out_what_does_not_fit() -> None:
     found = schemes(get_format("w4a16"), {576, 1536, 49152, 9})
     assert set(found) == {"576", "1536", "49152"}

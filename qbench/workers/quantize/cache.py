@@ -118,7 +118,8 @@ def can_make(model: str, format_name: str, recipe: str = "") -> str:
 
 def choose_way(format_name: str, recipe: str, wish: Wish) -> Way:
     """Choose the maker for a wish. Raises as ``makers.choose``."""
-    return choose(format_name, recipe, options=wish.options, low_rank=wish.low_rank)
+    others = wish.layers.values()
+    return choose(format_name, recipe, options=wish.options, low_rank=wish.low_rank, others=others)
 
 
 def find(model: str, way: Way, wish: Wish) -> Entry | None:

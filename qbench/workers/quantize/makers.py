@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 from msgspec import Struct
@@ -90,8 +91,11 @@ def choose(
     *,
     options: dict[str, Any] | None = None,
     low_rank: int = 0,
+    others: Iterable[str] = (),
 ) -> Way:
     """Choose maker and options of ``format_name`` by ``recipe``, empty: the format's own.
+
+    ``others``: formats that some of its layers are to have instead.
 
     Raises:
         NotFound: an unknown format, recipe or option.
@@ -116,13 +120,30 @@ def choose(
             hint=f"What fits: {', '.join(fitting)}.",
         )
     maker = fitting[name]
+    mixed = [_beside(get_format(other), maker) for other in others]
     return Way(
         fmt=fmt,
         recipe=name,
         maker=maker,
         options=_options(name, options or {}),
-        needs_data=name not in ("rtn", "mse") or _calibrates_inputs(fmt),
+        needs_data=name not in ("rtn", "mse") or any(map(_calibrates_inputs, (fmt, *mixed))),
     )
+
+
+def _beside(fmt: Format, maker: MakerName) -> Format:
+    """Return a format for some layers of a checkpoint that ``maker`` makes. Raises Unsupported."""
+    if fmt.weights is None and fmt.name != "bf16":
+        raise Unsupported(
+            f"Layers cannot be in {fmt.name}.", hint="Write bf16 to keep them as they are."
+        )
+    if fmt.weights is not None and maker == "llm-compressor":
+        known = [name for name, makers in MAKERS.items() if maker in makers.values()]
+        if fmt.name not in known:
+            raise Unsupported(
+                f"Layers cannot be in {fmt.name} beside formats that llm-compressor makes.",
+                hint=f"It makes {', '.join(known)}.",
+            )
+    return fmt
 
 
 def _recipe(fmt: Format, recipe: str) -> Recipe:

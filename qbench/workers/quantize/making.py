@@ -114,9 +114,8 @@ def ensure_entry(
 
 
 def check_layers(wish: Wish) -> None:
-    """Refuse patterns that are none and formats that do not exist."""
-    for pattern, name in wish.layers.items():
-        get_format(name)
+    """Refuse patterns that are none."""
+    for pattern in wish.layers:
         try:
             re.compile(pattern)
         except re.error as error:

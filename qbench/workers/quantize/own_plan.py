@@ -119,7 +119,7 @@ def _refuse_others(
     if outside:
         raise Unsupported(
             f"{outside[0]} is not in the decoder's blocks ({prefix}).",
-            hint=f"Keep it in 16 bits: --layers '{outside[0]}=bf16'.",
+            hint=f"Keep it in 16 bits: --layers FILE with '{outside[0]}: bf16'.",
         )
     foreign = [
         f"{name}.{own}"
