@@ -67,7 +67,7 @@ def models(_: Reader) -> Response:
     return answer(Models(default=DEFAULT_MODEL, models=tuple(MODELS.values())))
 
 
-@router.get("/formats", responses=says(Formats), response_class=Response, summary="Formats")
+@router.get("/formats", responses=says(Formats, 404), response_class=Response, summary="Formats")
 def formats(
     _: Reader, gpu: Annotated[str, Query(max_length=40, description="h100, sm_90, ...")] = "sm_90"
 ) -> Response:

@@ -9,13 +9,17 @@ from fastapi import APIRouter, Query, Response
 from qbench.service.api.answers import answer, says
 from qbench.service.api.deps import Reader, StoreDep
 from qbench.service.report_noise import RunNoise
-from qbench.service.run_noise import noise_of
+from qbench.service.run_noise import MOST, noise_of
 
 router = APIRouter(prefix="/v1", tags=["results"])
 
 Runs = Annotated[
     list[str],
-    Query(description="Runs of the same systems; one alone: all ended runs of its request."),
+    Query(
+        min_length=1,
+        max_length=MOST,
+        description="Runs of the same systems; one alone: all ended runs of its request.",
+    ),
 ]
 
 
