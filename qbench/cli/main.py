@@ -36,6 +36,10 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
             "qbench.cli.quantizing:quantize",
             "Make quantized checkpoints that vLLM loads, and list them",
         ),
+        "sensitivity": (
+            "qbench.cli.sensitivity:sensitivity",
+            "Which layers suffer in a format, and which to keep wider",
+        ),
         "schedule": (
             "qbench.cli.schedules:schedule",
             "Runs and re-pricings that recur, with drift alerts",

@@ -27,8 +27,12 @@ ENVIRONMENT = {
 TAIL_BYTES = 8000
 
 
-def run_maker(command: Sequence[str], progress: Progress) -> dict[str, float | None]:
+def run_maker(
+    command: Sequence[str], progress: Progress, failure: str = "The checkpoint could not be made"
+) -> dict[str, float | None]:
     """Run a maker to its end and return the errors of layers that it told (``Told.errors``).
+
+    ``failure``: what to say before the reason.
 
     It runs behind a leash, in a session of its own: when this process is killed, so is it.
 
@@ -59,7 +63,7 @@ def run_maker(command: Sequence[str], progress: Progress) -> dict[str, float | N
         finally:
             _end(running)
         if status:
-            raise _failed(status, _last_line(said.fileno()), Path(command[0]).name)
+            raise _failed(status, _last_line(said.fileno()), Path(command[0]).name, failure)
     return errors
 
 
@@ -88,10 +92,10 @@ def _last_line(said: int) -> str:
     return lines[-1] if lines else ""
 
 
-def _failed(status: int, reason: str, program: str) -> QuantizationFailed:
+def _failed(status: int, reason: str, program: str, failure: str) -> QuantizationFailed:
     if status == 128 + signal.SIGKILL:
         reason = f"{program} was killed, probably for want of memory. {reason}".strip()
     return QuantizationFailed(
-        f"The checkpoint could not be made: {reason or f'{program} ended with {status}'}",
+        f"{failure}: {reason or f'{program} ended with {status}'}",
         hint="Nothing was left behind. Fewer --samples or a smaller --length need less memory.",
     )

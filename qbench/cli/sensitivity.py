@@ -1,0 +1,96 @@
+"""``sensitivity``: which layers suffer in a format, and which to keep wider."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from qbench.cli import render, render_quantize, render_sensitivity
+from qbench.cli.options import Json, command, words
+from qbench.errors import ConfigError, NotFound
+from qbench.kernels.formats import get_format
+from qbench.service.catalogue import DEFAULT_MODEL, full_name
+from qbench.service.report import SCHEMA, to_json
+from qbench.workers.checkpoints import resolve
+from qbench.workers.quantize.calibration import Calibration, ready_tokens
+from qbench.workers.quantize.environment import find_tool
+from qbench.workers.quantize.identity import refuse_quantized
+from qbench.workers.sensitivity import Measure, Report, Study, read_budget, study
+
+MEASURES: dict[str, Measure] = {"kl": "kl", "output": "output"}
+
+
+@command
+def sensitivity(
+    model: Annotated[str, typer.Argument(help="Hub id or folder.")] = DEFAULT_MODEL,
+    format_name: Annotated[str, typer.Option("--format", "-f", help="Of most layers.")] = "w4a16",
+    other: Annotated[
+        str, typer.Option(help="Wider formats that layers may have instead, comma-separated.")
+    ] = "w8a16,bf16",
+    budget: Annotated[
+        str, typer.Option(help="Mean bits per weight of the decoder's layers: 4.8bits.")
+    ] = "",
+    max_error: Annotated[
+        float | None,
+        typer.Option(min=0, help="Or: most error that may be left, all units' summed."),
+    ] = None,
+    measure: Annotated[
+        str, typer.Option(help="kl: what each unit alone does to the answers; output: to its own.")
+    ] = "kl",
+    recipe: Annotated[str, typer.Option(help="rtn, mse or gptq.")] = "rtn",
+    calibration: Annotated[
+        str, typer.Option(help="A suite's training samples, a text file, or hub:NAME.")
+    ] = "mcp",
+    samples: Annotated[int, typer.Option("--samples", "-n", help="Sequences.")] = 4,
+    length: Annotated[int, typer.Option(help="Longest sequence, in tokens.")] = 128,
+    checks: Annotated[
+        int, typer.Option(min=-1, help="Random choices to compare with; -1: check nothing.")
+    ] = 5,
+    seed: Annotated[int, typer.Option(help="Of the data and the random choices.")] = 0,
+    out: Annotated[str, typer.Option(help="File for the recipe: quantize --layers takes it.")] = "",
+    json: Json = False,
+) -> None:
+    """Measure every layer's error in a format, and choose which layers to keep wider."""
+    limits = read_budget(budget, max_error)
+    if measure not in MEASURES:
+        raise NotFound.among("measure", measure, MEASURES)
+    names = [get_format(name).name for name in (format_name, *words(other))]
+    if get_format(names[0]).weights is None:
+        raise ConfigError(
+            f"{names[0]} is no quantization.", hint="Name a format with codes: --format w4a16."
+        )
+    source = resolve(full_name(model), render_quantize.say)
+    refuse_quantized(source, model)
+    data = Calibration(source=calibration, samples=samples, length=length, seed=seed)
+    tokens = ready_tokens(Path(source.path), data, find_tool(), render_quantize.say)
+    with render_quantize.Steps(names[0]) as steps:
+        report = study(
+            Study(
+                checkpoint=source.path,
+                out="",
+                format=names[0],
+                others=list(dict.fromkeys(name for name in names[1:] if name != names[0])),
+                tokens=tokens.path,
+                probe=tokens.probe,
+                budget=limits,
+                measure=MEASURES[measure],
+                recipe=recipe,
+                checks=checks,
+                seed=seed,
+            ),
+            steps.show,
+        )
+    _shown(report, full_name(model), out, json=json)
+
+
+def _shown(report: Report, model: str, out: str, *, json: bool) -> None:
+    if out:
+        Path(out).expanduser().write_text(yaml.safe_dump(report.layers, sort_keys=False))
+    if json:
+        told = {"schema": SCHEMA, "model": model, "report": report, "layers": report.layers}
+        render.raw(to_json(told))
+    else:
+        render_sensitivity.report(report, out)
