@@ -5,8 +5,8 @@ activations, for NVFP4 and the MX formats. These dequantize a layer once, exactl
 ``qbench.kernels.reference`` says, round and rotate its inputs as the format says, and multiply in
 the model's own type. Their names hold ``Emulation``, so vLLM's log says what ran.
 
-vLLM loads this module by its entry point (``vllm.general_plugins``) in every process. It does
-nothing unless ``QBENCH_EMULATE`` names a format and the platform is a CPU. It runs in vLLM's
+``qbench.kernels.vllm_entry`` loads this module in every process of a server that was asked for it:
+``QBENCH_EMULATE`` names the format. It does nothing where the platform is no CPU. It runs in vLLM's
 environment: nothing may be imported here but torch, vllm, and what ``qbench.kernels`` needs there.
 """
 
@@ -39,9 +39,7 @@ from qbench.kernels.packing import Layout, unpack
 from qbench.kernels.reference import dequantize
 from qbench.kernels.rotation import rotate
 from qbench.kernels.schemes import Element, Scheme
-
-VARIABLE = "QBENCH_EMULATE"
-"""Environment variable: the format that is being served."""
+from qbench.kernels.vllm_entry import VARIABLE
 
 INTEGERS: dict[int, Element] = {2: "int2", 3: "int3", 4: "int4", 8: "int8"}
 

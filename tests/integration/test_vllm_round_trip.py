@@ -89,7 +89,9 @@ def row(format_name: str, ours: Sequence[str], theirs: Sequence[str], endpoint: 
     return f"| {format_name} | {kernel} | {endpoint.path} | {equal} | {where} |"
 
 
-@pytest.mark.parametrize("format_name", ["bf16", "fp8", "w8a8", "w4a16", "nvfp4", "mxfp4-mr"])
+@pytest.mark.parametrize(
+    "format_name", ["bf16", "fp8", "w8a8", "w4a16", "nvfp4", "mxfp8", "mxfp4-mr"]
+)
 async def test_both_engines_answer_most_prompts_alike(format_name: str, tmp_path: Path) -> None:
     checkpoint = {}
     if format_name != "bf16":

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from qbench.benchmarks.probe import TOP
 from qbench.errors import Unsupported
+from qbench.kernels.vllm_entry import VARIABLE
 from qbench.service.domain import System
 from qbench.workers.engines.schemes import attention_heads
 from qbench.workers.engines.vllm_environment import VllmEnvironment
@@ -109,7 +110,7 @@ def variables(
         # w4a16 would become w4a8 where the CPU has AMX
         told |= {"VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_INT4_W4A8": "0"}
     if emulate:
-        told["QBENCH_EMULATE"] = emulate
+        told[VARIABLE] = emulate
     if lent:
         told["PYTHONPATH"] = os.pathsep.join([*map(str, lent), *environment.told_path])
     return told
