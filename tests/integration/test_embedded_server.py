@@ -233,6 +233,8 @@ def test_what_cannot_run_is_refused_before_anything_starts() -> None:
     wrong = System(model="m", format="bf16", engine="embedded", options={"thread": 2})
     assert "Did you mean threads" in engine.refuse(wrong)
     rotated = System(model="m", format="mxfp4-mr", engine="embedded")
-    assert "recipe=rtn" in engine.refuse(rotated)
+    awq = System(model="m", format="mxfp4", engine="embedded", options={"recipe": "awq"})
+    assert "recipe=rtn" in engine.refuse(awq)
+    assert not engine.refuse(rotated)
     assert not engine.refuse(msgspec.structs.replace(rotated, options={"recipe": "rtn"}))
     assert sys.executable

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qbench.workers.engines.schemes import (
@@ -73,7 +73,27 @@ def rotated(told: dict[str, Any], **scheme: Any) -> dict[str, Any]:
             "awq int4 group 128, activations 16",
             {"w4a16", "w4a16-awq"},
         ),
-        ({"quant_method": "fp8"}, "fp8 float8, activations 8", {"fp8", "fp8-block"}),
+        ({"quant_method": "fp8"}, "fp8 float8, activations 8", {"fp8"}),
+        (
+            {"quant_method": "fp8", "weight_block_size": [128, 128]},
+            "fp8 float8 in blocks, activations 8",
+            {"fp8-block"},
+        ),
+        (
+            {"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": False},
+            "gptq int4 group 128 with zero points, activations 16",
+            {"w4a16", "w4a16-awq"},
+        ),
+        (
+            {"quant_method": "modelopt", "quant_algo": "FP8"},
+            "modelopt float8, activations 8 by fixed scales",
+            {"fp8"},
+        ),
+        (
+            compressed(8, "float", group=32, activations=8),
+            "compressed-tensors float8 group 32, activations 8",
+            {"mxfp8"},
+        ),
         (
             {
                 "quant_method": "bitsandbytes",
@@ -114,7 +134,7 @@ def test_a_contradiction_names_both_sides() -> None:
     assert said == "the checkpoint holds gptq int8, activations 16, which is not w4a16"
 
 
-def test_what_is_mixed_or_unknown_is_not_judged() -> None:
+def test_what_is_mixed_is_named_and_what_is_unknown_is_not_judged() -> None:
     fitted = compressed(4, group=128)
     fitted["config_groups"]["group_1"] = compressed(4, group=64)["config_groups"]["group_0"]
     scheme = scheme_of({"quantization_config": fitted})
@@ -123,9 +143,42 @@ def test_what_is_mixed_or_unknown_is_not_judged() -> None:
     assert contradiction("w4a16", scheme) == ""
     mixed = compressed(4)
     mixed["config_groups"]["group_1"] = compressed(8)["config_groups"]["group_0"]
-    assert scheme_of({"quantization_config": mixed}) is None
+    both = scheme_of({"quantization_config": mixed})
+    assert both is not None
+    assert both.label == "compressed-tensors mixed: int4, activations 16; int8, activations 16"
+    assert [name for name in FORMATS if not contradiction(name, both)] == [
+        "w8a16",
+        "w4a16",
+        "w4a16-awq",
+    ]
     assert scheme_of({"quantization_config": {"quant_method": "of-tomorrow"}}) is None
     assert contradiction("of-tomorrow", Scheme(method="")) == ""
+
+
+def test_blocks_and_fixed_scales_are_told_apart() -> None:
+    told = compressed(8, "float", activations=8)
+    group = told["config_groups"]["group_0"]
+    group["weights"]["strategy"] = "block"
+    blocks = scheme_of({"quantization_config": told})
+    assert blocks is not None
+    assert "in blocks" in blocks.label
+    assert contradiction("fp8", blocks)
+    assert not contradiction("fp8-block", blocks)
+    group["weights"]["strategy"] = "channel"
+    group["input_activations"]["dynamic"] = False
+    fixed = scheme_of({"quantization_config": told})
+    assert fixed is not None
+    assert fixed.label.endswith("activations 8 by fixed scales")
+    assert contradiction("fp8-block", fixed)
+
+
+def test_the_file_of_modelopt_is_read_where_the_config_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    told = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4"}}
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps(told))
+    scheme = read_scheme(tmp_path / "config.json")
+    assert scheme is not None
+    assert scheme.label == "modelopt float4 group 16, activations 4"
 
 
 def test_nested_text_models_are_read_too() -> None:
@@ -140,6 +193,7 @@ ANY = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     method=st.sampled_from([*READERS, "x"]),
     told=st.dictionaries(st.sampled_from(["config_groups", "bits", "group_size", "x"]), ANY),

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import resource
 import sys
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import msgspec
 import torch
 from msgspec import Struct
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+)
 
+from qbench.errors import ConfigError, Unsupported
 from qbench.kernels.formats import Format, get_format
-from qbench.kernels.linear import apply_format
+from qbench.kernels.linear import Shared, apply_format, install, widen
 from qbench.kernels.paths import ComputePath, compute_path, multiplies_in
 from qbench.kernels.reference import FLOATS
 from qbench.kernels.schemes import FloatName
 from qbench.workers.embedded.cache import ATTENTION
+from qbench.workers.embedded.stored import restore
+from qbench.workers.embedded.stored_layers import reader_of
+from qbench.workers.engines.schemes import Json, contradiction, read_quantization, scheme_of
 from qbench.workers.hardware import this_machine
 
 
@@ -40,35 +53,118 @@ class Loaded(Struct, frozen=True, kw_only=True):
     """Longest context the model was made for."""
 
 
+class _Ready(Struct, frozen=True, kw_only=True):
+    """A model whose layers compute in a format, and what a row says of it."""
+
+    fmt: Format
+    model: nn.Module
+    effective: str
+    bits_per_weight: float
+    weight_bytes: int
+
+
 def load(folder: Path, format_name: str, *, device: str = "") -> Loaded:
     """Load a causal language model with its linear layers in a Format.
 
+    Weights in 16 bits and more are rounded to nearest here. A checkpoint that is quantized already
+    is served as it is, if what it holds is the format.
+
     Raises:
         NotFound: for an unknown format.
+        Unsupported: the checkpoint holds another format, or what nothing here computes.
+        ConfigError: it is incomplete.
         OSError, ValueError: transformers cannot read the folder.
 
     """
     chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    fmt = get_format(format_name)
     exact_sums()
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=FLOATS[fmt.storage], attn_implementation=ATTENTION
-    ).eval()
-    model = model.to(chosen)  # before codes are made: a GPU makes the same ones sooner
-    held = held_in(fmt, chosen)
-    applied = apply_format(model, fmt, multiply_in=held)
+    told = read_quantization(folder / "config.json")
+    make = partial(_as_stored, told) if told else _rounded
+    ready = make(folder, get_format(format_name), chosen)
+    fmt, held = ready.fmt, held_in(ready.fmt, chosen)
     return Loaded(
-        model=model,
+        model=ready.model,
         tokenizer=cast("PreTrainedTokenizerFast", AutoTokenizer.from_pretrained(folder)),
         device=chosen,
         cache_dtype=FLOATS[fmt.arithmetic or held],
-        effective=f"{applied.effective}, rtn" if fmt.quantized else applied.effective,
+        effective=ready.effective,
         kernel=kernel_of(fmt, fmt.arithmetic or held),
         path=compute_path(fmt, this_machine(gpu=chosen != "cpu").architecture, emulated=True),
+        bits_per_weight=ready.bits_per_weight,
+        weight_bytes=ready.weight_bytes,
+        length=int(getattr(ready.model.config, "max_position_embeddings", 4096)),
+    )
+
+
+def _rounded(folder: Path, fmt: Format, device: str) -> _Ready:
+    """Load 16-bit weights and round them to nearest."""
+    model = _whole(folder, fmt).to(device)  # before codes are made: a GPU makes the same sooner
+    applied = apply_format(model, fmt, multiply_in=held_in(fmt, device))
+    return _Ready(
+        fmt=fmt,
+        model=model,
+        effective=f"{applied.effective}, rtn" if fmt.quantized else applied.effective,
         bits_per_weight=applied.bits_per_weight,
         weight_bytes=applied.weight_bytes_packed,
-        length=int(getattr(model.config, "max_position_embeddings", 4096)),
     )
+
+
+def _as_stored(told: Json, folder: Path, fmt: Format, device: str) -> _Ready:
+    """Turn the layers of a quantized checkpoint back, and round inputs as its config says."""
+    scheme = scheme_of({"quantization_config": told})
+    if scheme is None:
+        raise Unsupported(
+            f"{folder}: nobody can tell how these weights are quantized.",
+            hint="See quantization_config in its config.json; serve it with --engine vllm.",
+        )
+    if said := contradiction(fmt.name, scheme):
+        raise Unsupported(f"{folder}: {said}.", hint="Ask for the format that it holds.")
+    config = AutoConfig.from_pretrained(folder)
+    fmt = msgspec.structs.replace(fmt, storage=_storage(config))
+    restored = restore(folder, reader_of(told), FLOATS[fmt.storage])
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config  # what is left is an ordinary model
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    model = _whole(None, fmt, kind, config=config, state_dict=restored.state).to(device)
+    shared = Shared()
+    for name, inputs in restored.inputs.items():
+        install(model, name, model.get_submodule(name).get_parameter("weight"), inputs, shared)
+    if held_in(fmt, device) != fmt.storage:
+        widen(model, FLOATS[held_in(fmt, device)])
+    return _Ready(
+        fmt=fmt,
+        model=model,
+        effective=scheme.label,
+        bits_per_weight=restored.bits_per_weight,
+        weight_bytes=restored.weight_bytes,
+    )
+
+
+def _storage(config: PretrainedConfig) -> FloatName:
+    """Return the checkpoint's own 16-bit type: another one would round its scales."""
+    named = str(getattr(config, "dtype", "")).removeprefix("torch.")
+    return next((name for name in FLOATS if name == named), "bfloat16")
+
+
+def _whole(
+    folder: Path | None, fmt: Format, kind: Any = AutoModelForCausalLM, **more: Any
+) -> nn.Module:
+    """Load a model that gets all its parameters: transformers draws missing ones at random."""
+    model, info = kind.from_pretrained(
+        folder,
+        dtype=FLOATS[fmt.storage],
+        attn_implementation=ATTENTION,
+        output_loading_info=True,
+        **more,
+    )
+    missing = [*sorted(info["missing_keys"]), *(info.get("mismatched_keys") or ())]
+    if missing:
+        raise ConfigError(
+            f"The checkpoint lacks parameters of its model: {', '.join(map(str, missing[:3]))}.",
+            hint="It is incomplete or damaged; download or make it again.",
+        )
+    found: nn.Module = model
+    return found.eval()
 
 
 def held_in(fmt: Format, device: str) -> FloatName:

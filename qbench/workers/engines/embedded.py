@@ -17,14 +17,13 @@ import msgspec
 from qbench import __version__
 from qbench.benchmarks.chat import ChatRequest, Turn
 from qbench.errors import EngineStartError, QbenchError
-from qbench.kernels.formats import get_format
 from qbench.service.domain import Endpoint, EngineSeconds, System, new_id
 from qbench.workers.engines import Say
 from qbench.workers.engines.embedded_weights import (
     EmbeddedOptions,
     Weights,
     find_weights,
-    refuse_recipe,
+    refuse_weights,
 )
 from qbench.workers.engines.openai_chat import ClientSettings, OpenAIChat
 from qbench.workers.engines.process import ServerCommand, ServerProcess, free_port, running
@@ -82,10 +81,9 @@ class EmbeddedEngine:
                 "`pip install 'qbench[local]'`."
             )
         try:
-            refuse_recipe(get_format(system.format), EmbeddedOptions.of(system))
+            return refuse_weights(system, EmbeddedOptions.of(system))
         except QbenchError as error:
             return str(error)
-        return ""
 
     @asynccontextmanager
     async def serve(
@@ -173,7 +171,7 @@ def _endpoint(
         hardware=machine.name,
         architecture=machine.architecture,
         format_requested=system.format,
-        format_effective=found["effective"],
+        format_effective=", ".join(filter(None, (found["effective"], weights.made))),
         checkpoint=weights.told,
         kernel=found["kernel"],
         path=found["path"],

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
-from qbench.errors import ConfigError, Unsupported
+from qbench.errors import Unsupported
 from qbench.kernels.formats import Format, get_format
 from qbench.service.domain import System
 from qbench.workers.checkpoints import Checkpoint, resolve
 from qbench.workers.engines import Say
 from qbench.workers.engines.options import read_options
-from qbench.workers.engines.schemes import Scheme, contradiction, read_scheme
+from qbench.workers.engines.schemes import Scheme, contradiction, find_config, read_scheme
+from qbench.workers.quantize import ensure
+from qbench.workers.quantize.cache import MANIFEST, Manifest, can_make
 
 ON_LOAD = "rtn"
 """The recipe that needs no checkpoint: codes are rounded to nearest while the model is loaded."""
@@ -50,40 +53,55 @@ class Weights(Struct, frozen=True, kw_only=True):
     checkpoint: Checkpoint
     scheme: Scheme
     """What their config says; unquantized where codes are made while loading."""
+    made: str = ""
+    """How `qbench quantize` made them, calibration included; empty where it did not."""
 
     @property
     def told(self) -> str:
         """What a row says of them."""
-        named = f"{self.scheme.label}, " if self.scheme.method else ""
-        return f"{named}{self.checkpoint.origin}"
+        parts = (self.scheme.label if self.scheme.method else "", self.checkpoint.origin, self.made)
+        return ", ".join(part for part in parts if part)
 
 
 def find_weights(system: System, options: EmbeddedOptions, say: Say) -> Weights:
-    """Find or fetch the weights for ``system``.
+    """Find, fetch or make the weights for ``system``.
+
+    Named for the format; the model itself, where codes are made while loading or where it is in the
+    format already; else made by the recipe, once, and kept.
 
     Raises:
         EngineStartError: nowhere to be had.
         Unsupported: they hold another format than the one that was asked for.
-        ConfigError: the recipe does not exist here.
+        QuantizationFailed: they could not be made.
 
     """
     fmt = get_format(system.format)
     if named := options.checkpoint.get(fmt.name):
         return checked(resolve(named, say), fmt)
-    found = resolve(system.model, say)
-    weights = checked(found, fmt, made_on_load=True)
-    refuse_recipe(fmt, options)
-    return weights
-
-
-def refuse_recipe(fmt: Format, options: EmbeddedOptions) -> None:
-    """Refuse a recipe that cannot be followed. Raises ConfigError."""
+    source = resolve(system.model, say)
+    weights = checked(source, fmt, made_on_load=True)
     recipe = options.recipe_of(fmt)
-    if fmt.quantized and fmt.name not in options.checkpoint and recipe != ON_LOAD:
-        raise ConfigError(
-            f"{fmt.name} by {recipe} is not made while a model is loaded.",
-            hint=f'Name a folder, -o \'checkpoint={{"{fmt.name}": "…"}}\', or use -o recipe=rtn.',
-        )
+    if weights.scheme.method or not fmt.quantized or recipe == ON_LOAD:
+        return weights
+    made = ensure(system.model, fmt.name, recipe=recipe, say=say)
+    origin = f"made from {source.origin}"
+    found = Checkpoint(path=made.path, origin=origin, revision=made.fingerprint)
+    return checked(found, fmt)
+
+
+def refuse_weights(system: System, options: EmbeddedOptions) -> str:
+    """Say why the weights of a system cannot be had, as far as one can tell; empty otherwise."""
+    fmt = get_format(system.format)
+    recipe = options.recipe_of(fmt)
+    if not fmt.quantized or fmt.name in options.checkpoint or recipe == ON_LOAD:
+        return ""
+    config = find_config(system.model)
+    scheme = read_scheme(config) if config else None
+    if scheme is not None and scheme.method:
+        return ""  # it is served as it is, or refused by what it holds
+    if why := can_make(system.model, fmt.name, recipe):
+        return f"{fmt.name} by {recipe}: {why} Or round while loading: -o recipe={ON_LOAD}."
+    return ""
 
 
 def checked(found: Checkpoint, fmt: Format, *, made_on_load: bool = False) -> Weights:
@@ -106,4 +124,13 @@ def checked(found: Checkpoint, fmt: Format, *, made_on_load: bool = False) -> We
             f"{found.path}: {said}.",
             hint="Ask for the format that it holds, or name another -o checkpoint.",
         )
-    return Weights(checkpoint=found, scheme=scheme)
+    return Weights(checkpoint=found, scheme=scheme, made=how_made(Path(found.path)))
+
+
+def how_made(folder: Path) -> str:
+    """Say how `qbench quantize` made a folder: ``gptq, 128 x 512 tokens of …``; else empty."""
+    try:
+        told = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.MsgspecError):
+        return ""
+    return f"{told.recipe}, {told.calibration}" if told.calibration else told.recipe

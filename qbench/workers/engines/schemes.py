@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,34 @@ class Scheme(Struct, frozen=True, kw_only=True):
     """Further group sizes, of layers that the first does not divide."""
     rotation: int | None = None
     """Columns of the Hadamard blocks that rotate the layers' inputs; 0: all columns at once."""
+    blocks: bool | None = None
+    """Whether rows share scales too (128 x 128); None: unknown."""
+    symmetric: bool = True
+    """No zero points, as far as the config says."""
+    fixed: bool = False
+    """Activation scales come from calibration instead of the values."""
+    parts: tuple[Scheme, ...] = ()
+    """Several schemes in one checkpoint; the other fields are then the first one's."""
 
     @property
     def label(self) -> str:
         """For people: ``compressed-tensors int4 group 128, activations 16``."""
         if not self.method:
             return "unquantized"
+        if self.parts:
+            return f"{self.method} mixed: {'; '.join(part.numbers for part in self.parts)}"
+        return f"{self.method} {self.numbers}"
+
+    @property
+    def numbers(self) -> str:
+        """The label without who wrote it."""
         sizes = " and ".join(str(size) for size in (self.group, *self.others))
         group = f" group {sizes}" if self.group else ""
-        activations = self.activation_bits or 16
+        blocks = " in blocks" if self.blocks else ""
+        zeros = "" if self.symmetric else " with zero points"
+        activations = f"{self.activation_bits or 16}{' by fixed scales' if self.fixed else ''}"
         turned = "" if self.rotation is None else f", rotated by {self.rotation or 'all columns'}"
-        return f"{self.method} {self.kind}{self.bits}{group}, activations {activations}{turned}"
+        return f"{self.kind}{self.bits}{group}{blocks}{zeros}, activations {activations}{turned}"
 
 
 FORMATS: dict[str, tuple[str, int, int | None]] = {
@@ -68,6 +85,8 @@ FORMATS: dict[str, tuple[str, int, int | None]] = {
 }
 """What a checkpoint must hold to be called by a format's name: kind, bits, activation bits."""
 
+MODELOPT_FILE = "hf_quant_config.json"
+
 GROUPS = {
     "nvfp4": 16,
     "nvfp4a16": 16,
@@ -80,21 +99,28 @@ GROUPS = {
 }
 """NVFP4 and MXFP4 are both four-bit floats and differ in the block that shares a scale."""
 
+BLOCKS = {"fp8": False, "fp8-block": True}
+"""E4M3 with plain scales: whether a block of rows shares one. MXFP8 differs by its groups."""
+
 ROTATED = "-mr"
 """How the names of formats end whose layers' inputs are rotated."""
 
 
 def contradiction(format_name: str, scheme: Scheme) -> str:
     """Say how ``scheme`` is not ``format_name``; empty when it is, or when nobody can tell."""
-    wanted = FORMATS.get(format_name)
-    if wanted is None:
+    if format_name not in FORMATS or any(_is(format_name, part) for part in scheme.parts):
         return ""
-    group = GROUPS.get(format_name)
-    same = (scheme.kind, scheme.bits, scheme.activation_bits) == wanted
-    same = same and format_name.endswith(ROTATED) == (scheme.rotation is not None)
-    if same and group in (None, scheme.group):
+    if not scheme.parts and _is(format_name, scheme):
         return ""
     return f"the checkpoint holds {scheme.label}, which is not {format_name}"
+
+
+def _is(name: str, scheme: Scheme) -> bool:
+    same = (scheme.kind, scheme.bits, scheme.activation_bits) == FORMATS[name]
+    same = same and name.endswith(ROTATED) == (scheme.rotation is not None)
+    if name in BLOCKS:
+        return same and scheme.blocks in (None, BLOCKS[name]) and scheme.group is None
+    return same and GROUPS.get(name) in (None, scheme.group)
 
 
 def find_config(name: str, environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -112,8 +138,7 @@ def find_config(name: str, environment: Mapping[str, str] = os.environ) -> Path 
 def read_scheme(config: Path) -> Scheme | None:
     """Read a checkpoint's scheme; None when the file cannot be read or is of a kind unknown."""
     try:
-        raw = msgspec.json.decode(config.read_bytes(), type=Json)
-        return scheme_of(raw)
+        return scheme_of({"quantization_config": read_quantization(config)})
     except (OSError, msgspec.MsgspecError, AttributeError, KeyError, TypeError, ValueError):
         return None
 
@@ -133,11 +158,30 @@ def attention_heads(name: str) -> tuple[int, int]:
         return 0, 0
 
 
-def scheme_of(raw: Json) -> Scheme | None:
-    """Read the scheme out of a decoded ``config.json``."""
+def read_quantization(config: Path) -> Json:
+    """Return what a folder says of its quantization, in ``config.json`` or modelopt's own file.
+
+    Empty where it is not quantized. Raises OSError and msgspec's errors for files that are damaged.
+    """
+    told = quantization_of(msgspec.json.decode(config.read_bytes(), type=Json))
+    beside = config.with_name(MODELOPT_FILE)
+    if told or not beside.is_file():
+        return told
+    own = msgspec.json.decode(beside.read_bytes(), type=Json)
+    return {"quant_method": "modelopt", **own.get("quantization", {})}
+
+
+def quantization_of(raw: Json) -> Json:
+    """Return the ``quantization_config`` of a decoded ``config.json``; empty where it has none."""
     told = raw.get("quantization_config") or (raw.get("text_config") or {}).get(
         "quantization_config"
     )
+    return dict(told or {})
+
+
+def scheme_of(raw: Json) -> Scheme | None:
+    """Read the scheme out of a decoded ``config.json``."""
+    told = quantization_of(raw)
     if not told:
         return Scheme(method="")
     method = str(told.get("quant_method", ""))
@@ -146,26 +190,38 @@ def scheme_of(raw: Json) -> Scheme | None:
 
 
 def _compressed_tensors(told: Json) -> Scheme | None:
-    """Read what all groups share; where they differ in more than sizes the kind is unknown."""
-    groups = [
-        (_numbers(group["weights"]), _numbers(group.get("input_activations") or {}))
-        for group in told.get("config_groups", {}).values()
-    ]
-    if len({(weights[:2], inputs[:2]) for weights, inputs in groups}) != 1:
+    """Read the config groups; those that differ in nothing but group sizes are one scheme."""
+    rotation = _rotation(told.get("transform_config") or {})
+    found: dict[Scheme, set[int]] = {}
+    for group in told.get("config_groups", {}).values():
+        scheme, size = _group(group, rotation)
+        found.setdefault(scheme, set()).add(size)
+    parts = tuple(_sized(scheme, sorted(sizes)) for scheme, sizes in found.items())
+    if not parts:
         return None
-    (kind, bits, _), (_, activation_bits, _) = groups[0]
-    sizes = sorted({weights[2] for weights, _ in groups}, key=lambda size: size or 0)
-    if len(sizes) > 1 and None in sizes:
-        return None
-    return Scheme(
+    return parts[0] if len(parts) == 1 else msgspec.structs.replace(parts[0], parts=parts)
+
+
+def _group(told: Json, rotation: int | None) -> tuple[Scheme, int]:
+    """Return a group's scheme and its group size, 0 for channels and tensors."""
+    weights, inputs = told["weights"], told.get("input_activations") or {}
+    (kind, bits, size), (_, activation_bits, _) = _numbers(weights), _numbers(inputs)
+    strategy = weights.get("strategy")
+    scheme = Scheme(
         method="compressed-tensors",
         kind=kind,
         bits=bits or 16,
         activation_bits=activation_bits,
-        group=sizes[0],
-        others=tuple(size for size in sizes[1:] if size),
-        rotation=_rotation(told.get("transform_config") or {}),
+        rotation=rotation,
+        blocks=None if strategy is None else strategy == "block",
+        symmetric=bool(weights.get("symmetric", True)),
+        fixed=bool(inputs) and inputs.get("dynamic") is False,
     )
+    return scheme, size or 0
+
+
+def _sized(scheme: Scheme, sizes: Sequence[int]) -> Scheme:
+    return msgspec.structs.replace(scheme, group=sizes[0] or None, others=tuple(sizes[1:]))
 
 
 def _rotation(told: Json) -> int | None:
@@ -185,15 +241,33 @@ def _integers(told: Json) -> Scheme:
     """Read GPTQ's and AWQ's spelling."""
     size = told.get("group_size") or told.get("q_group_size") or 0
     bits = told.get("bits") or told["w_bit"]
+    plain = told.get("sym", not told.get("zero_point", False))
     return Scheme(
-        method=told["quant_method"], kind="int", bits=bits, group=size if size > 0 else None
+        method=told["quant_method"],
+        kind="int",
+        bits=bits,
+        group=size if size > 0 else None,
+        symmetric=bool(plain),
+    )
+
+
+def _fp8(told: Json) -> Scheme:
+    return Scheme(
+        method="fp8",
+        kind="float",
+        bits=8,
+        activation_bits=8,
+        blocks=bool(told.get("weight_block_size")),
+        fixed=told.get("activation_scheme") == "static",
     )
 
 
 def _modelopt(told: Json) -> Scheme | None:
     algorithm = str(told.get("quant_algo", "")).upper()
     if algorithm == "FP8":
-        return Scheme(method="modelopt", kind="float", bits=8, activation_bits=8)
+        return Scheme(
+            method="modelopt", kind="float", bits=8, activation_bits=8, blocks=False, fixed=True
+        )
     if algorithm == "NVFP4":
         return Scheme(method="modelopt", kind="float", bits=4, activation_bits=4, group=16)
     return None
@@ -213,7 +287,7 @@ READERS: dict[str, Callable[[Json], Scheme | None]] = {
     "awq": _integers,
     "bitsandbytes": _bitsandbytes,
     "auto-round": _integers,
-    "fp8": lambda _: Scheme(method="fp8", kind="float", bits=8, activation_bits=8),
+    "fp8": _fp8,
     "mxfp4": lambda _: Scheme(method="mxfp4", kind="float", bits=4, group=32),
     "modelopt": _modelopt,
 }
