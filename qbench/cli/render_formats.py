@@ -182,12 +182,15 @@ def _decisions(model: ModelReport) -> None:
 
 
 def _fidelity(model: ModelReport) -> None:
-    made = table("Next token", "KL nats>", "95 %>", "Top 1 %>", "95 %>", "Perplexity>", "×>")
+    made = table("Fidelity", "KL nats>", "95 %>", "Top 1 %>", "95 %>", "Perplexity>", "×>")
     measured = [(_name(one), one.fidelity) for one in model.formats]
     floor = next((found.kl_floor for _, found in measured if found and found.kl_floor), None)
     if floor is not None:
         made.add_row(plain("A/A"), f"{floor:.4f}", "", "", "", "", "", style="dim")
-    for name, found in [(model.baseline_format, model.fidelity), *measured]:
+    if model.fidelity is not None:
+        own = _digits(model.fidelity.perplexity.value, 2)
+        made.add_row(plain(model.baseline_format), "", "", "", "", own, "")
+    for name, found in measured:
         if found is not None:
             made.add_row(
                 plain(name),
