@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from compressed_tensors.offload import set_onload_device
 from llmcompressor import oneshot
 from llmcompressor.modeling.moe.linearize import load_quantizable_moe
 from llmcompressor.modifiers import Modifier
@@ -26,7 +27,9 @@ from llmcompressor.modifiers.quantization import QuantizationModifier
 from llmcompressor.modifiers.transform.awq import AWQModifier
 from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
 from llmcompressor.pipelines.cache import IntermediatesCache
+from llmcompressor.utils.dev import get_main_device
 from torch import nn
+from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
@@ -209,22 +212,28 @@ def announced(model: nn.Module) -> Iterator[None]:
 Seen = dict[str, list[tuple[Any, Any, torch.Tensor]]]
 
 
+def to(device: torch.device | str, values: Any) -> Any:
+    """Move all tensors among ``values`` to a device."""
+    return tree_map(lambda one: one.to(device) if isinstance(one, torch.Tensor) else one, values)
+
+
 @torch.no_grad()
 def watch(model: nn.Module, probe: list[list[int]]) -> Seen:
     """Run held-out text and keep what goes into each decoder layer and what comes out."""
     seen: Seen = {}
     handles = []
+    set_onload_device(model, get_main_device())
 
     def hook(name: str) -> Any:
         def keep(_: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
-            seen.setdefault(name, []).append((args, kwargs, _hidden(out)))
+            seen.setdefault(name, []).append(to("cpu", (args, kwargs, _hidden(out))))
 
         return keep
 
     for name, layer in decoder(model).items():
         handles.append(layer.register_forward_hook(hook(name), with_kwargs=True))
     for tokens in probe:
-        model(**_batch(tokens), use_cache=False)
+        model(**to(get_main_device(), _batch(tokens)), use_cache=False)
     for handle in handles:
         handle.remove()
     return seen
@@ -243,7 +252,8 @@ def errors(model: nn.Module, seen: Seen) -> dict[str, float | None]:
         wrong = added = 0.0
         for args, kwargs, out in seen.get(name, ()):
             given = args[0] if args else kwargs["hidden_states"]
-            made = _hidden(layer(*args, **kwargs))
+            args_there, kwargs_there = to(get_main_device(), (args, kwargs))
+            made = _hidden(layer(*args_there, **kwargs_there)).cpu()
             wrong += float((made.float() - out.float()).square().sum())
             added += float((out.float() - given.float()).square().sum())
         if added != 0:  # NaN is no zero
