@@ -19,7 +19,7 @@ from qbench.service.report import SCHEMA, to_json
 from qbench.workers.quantize.cache import Entry, entries
 from qbench.workers.quantize.calibration import Calibration
 from qbench.workers.quantize.identity import Progress, Wish
-from qbench.workers.quantize.making import ensure_entry
+from qbench.workers.quantize.making import Watch, ensure_entry
 
 
 @command
@@ -75,9 +75,8 @@ def quantize(
 
 def _one(model: str, name: str, recipe: str, wish: Wish) -> Entry:
     with _shown(name) as progress:
-        return ensure_entry(
-            model, name, recipe=recipe, say=render_quantize.say, wish=wish, progress=progress
-        )
+        watch = Watch(render_quantize.say, progress)
+        return ensure_entry(model, name, recipe=recipe, wish=wish, watch=watch)
 
 
 @contextmanager

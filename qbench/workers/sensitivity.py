@@ -146,7 +146,9 @@ def study(what: Study, progress: Progress) -> Report:
         file.write_bytes(msgspec.json.encode(msgspec.structs.replace(what, out=str(out))))
         module = "qbench.workers.sensitivity_measure"
         run_maker(
-            [sys.executable, "-m", module, str(file)], progress, "The layers were not measured"
+            [sys.executable, "-m", module, str(file)],
+            progress,
+            failure="The layers were not measured",
         )
         return msgspec.json.decode(out.read_bytes(), type=Report)
 

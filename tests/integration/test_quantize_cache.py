@@ -1,11 +1,13 @@
 """Making behind the cache, with a maker that takes no time: sharing, damage, kills, failures."""
 
+import asyncio
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +22,8 @@ from qbench.workers.quantize.cache import MANIFEST, cached_checkpoint, entries
 from qbench.workers.quantize.calibration import Calibration, Tokens, find_tokens
 from qbench.workers.quantize.identity import weights_digest
 from qbench.workers.quantize.layouts import measure
+from qbench.workers.quantize.locks import in_thread
+from qbench.workers.quantize.making import Watch, ensure_entry
 from tests.tiny_model import save_tiny_model
 
 TOOL = environment.Tool(python=sys.executable, versions={"llmcompressor": "0.14.0.1"})
@@ -56,6 +60,11 @@ def runs(home: Path) -> int:
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
+def first_maker(home: Path) -> int:
+    """Return the process id of the first maker."""
+    return int((home / "log").read_text().split()[0])
+
+
 def make(model: Path, name: str = "w4a16", recipe: str = "") -> Made:
     return ensure(str(model), name, recipe=recipe, say=lambda _: None, wish=WISH)
 
@@ -63,16 +72,11 @@ def make(model: Path, name: str = "w4a16", recipe: str = "") -> Made:
 def test_made_once_found_again_and_described(tiny: Path, home: Path) -> None:
     steps: list[tuple[int, int, str]] = []
     assert cached_checkpoint(str(tiny), "w4a16", "gptq", WISH) is None
-    made = ensure(
-        str(tiny),
-        "w4a16",
-        recipe="gptq",
-        say=lambda _: None,
-        wish=WISH,
-        progress=lambda *told: steps.append(told),
-    )
+    watch = Watch(lambda _: None, lambda *told: steps.append(told))
+    first = ensure_entry(str(tiny), "w4a16", recipe="gptq", wish=WISH, watch=watch)
     assert steps == [(n, 3, f"model.layers.{n}") for n in range(3)]
-    assert make(tiny, recipe="gptq") == made
+    made = make(tiny, recipe="gptq")
+    assert made.path == first.path
     assert runs(home) == 1
     assert cached_checkpoint(str(tiny), "w4a16", "gptq", WISH) == Path(made.path)
     assert made.label == "w4a16 by gptq (llm-compressor 0.14.0.1)"
@@ -144,6 +148,32 @@ def test_many_who_want_the_same_share_one_making(
     assert runs(home) == 1
 
 
+async def test_a_caller_that_is_cancelled_stops_the_maker(
+    tiny: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = str(home / "log")
+    monkeypatch.setenv("FAKE_MAKER", json.dumps({"log": log, "sleep": 60}))
+
+    def work(stop: threading.Event) -> Made:
+        return ensure(str(tiny), "w4a16", say=lambda _: None, wish=WISH, stop=stop)
+
+    making_it = asyncio.create_task(in_thread(work))
+    while not runs(home):
+        await asyncio.sleep(0.02)
+    waiting = asyncio.create_task(in_thread(work))  # for the lock
+    await asyncio.sleep(0.3)
+    for task in (waiting, making_it):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    maker = first_maker(home)
+    while _lives(maker):
+        await asyncio.sleep(0.02)
+    monkeypatch.setenv("FAKE_MAKER", "{}")
+    assert make(tiny) == make(tiny)
+    assert runs(home) == 1
+
+
 KILLED = """
 import sys
 import pytest
@@ -165,7 +195,7 @@ def test_a_killed_process_leaves_no_lock_no_maker_and_no_half(
     deadline = time.monotonic() + 30
     while not runs(home) and time.monotonic() < deadline:
         time.sleep(0.02)
-    maker = int((home / "log").read_text())
+    maker = first_maker(home)
     doomed.send_signal(signal.SIGKILL)
     doomed.wait()
     monkeypatch.setenv("FAKE_MAKER", json.dumps({"log": str(home / "log")}))

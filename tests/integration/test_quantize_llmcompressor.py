@@ -14,7 +14,7 @@ from qbench.workers.engines.schemes import find_config, read_scheme
 from qbench.workers.quantize import Calibration, Wish
 from qbench.workers.quantize.cache import Entry
 from qbench.workers.quantize.environment import find_tool
-from qbench.workers.quantize.making import ensure_entry, silent
+from qbench.workers.quantize.making import Watch, ensure_entry
 from tests.tiny_model import save_tiny_model
 
 pytestmark = pytest.mark.skipif(find_tool() is None, reason="no llm-compressor: doctor --fix")
@@ -34,9 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def make(model: Path, name: str, recipe: str = "", wish: Wish = WISH) -> Entry:
-    return ensure_entry(
-        str(model), name, recipe=recipe, say=lambda _: None, wish=wish, progress=silent
-    )
+    return ensure_entry(str(model), name, recipe=recipe, wish=wish, watch=Watch(lambda _: None))
 
 
 def config(entry: Entry) -> dict[str, dict[str, dict[str, object]]]:

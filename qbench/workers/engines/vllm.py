@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -36,6 +35,7 @@ from qbench.workers.engines.vllm_plan import (
 from qbench.workers.engines.vllm_weights import DTYPES
 from qbench.workers.limiter import FixedLimit, Gate
 from qbench.workers.preflight import Checked, Target, preflight
+from qbench.workers.quantize.locks import in_thread
 
 
 class VllmEngine:
@@ -64,7 +64,8 @@ class VllmEngine:
                 not see the tool calls that it writes.
 
         """
-        plan = await asyncio.to_thread(with_local_weights, make_plan(system), say)
+        first = make_plan(system)
+        plan = await in_thread(lambda stop: with_local_weights(first, say, stop))
         check_scheme(plan)
         kernels = bool(emulated(plan))
         with lending(plan.environment, chat_template=tool_template(plan), kernels=kernels) as lent:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -83,7 +85,7 @@ def make_plan(system: System) -> Plan:
     )
 
 
-def with_local_weights(plan: Plan, say: Say) -> Plan:
+def with_local_weights(plan: Plan, say: Say, stop: threading.Event | None = None) -> Plan:
     """Make the checkpoint that is to be made; put a folder where vLLM would ask the Hub in vain.
 
     Raises:
@@ -93,7 +95,7 @@ def with_local_weights(plan: Plan, say: Say) -> Plan:
     if plan.weights.origin == "to be made":
         system = plan.system
         recipe = plan.options.wanted.recipe_of(system.format)
-        made = ensure(system.model, system.format, recipe=recipe, say=say)
+        made = ensure(system.model, system.format, recipe=recipe, say=say, stop=stop)
         return replace(plan, weights=replace(plan.weights, source=made.path, origin="cached"))
     if plan.weights.source not in CARRIED:
         return plan

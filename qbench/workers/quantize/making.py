@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,11 +66,12 @@ def ensure(
     recipe: str = "",
     say: Say,
     wish: Wish | None = None,
-    progress: Progress = silent,
+    stop: threading.Event | None = None,
 ) -> Made:
     """Return the checkpoint of ``model`` in a format, made if it is not there yet.
 
-    Several processes may ask for the same: one makes it, the others wait and share it.
+    Several processes may ask for the same: one makes it, the others wait and share it. Another
+    thread may set ``stop``; see ``locks.in_thread``.
 
     Raises:
         NotFound: an unknown format, recipe, option, suite or file.
@@ -79,22 +81,28 @@ def ensure(
 
     """
     entry = ensure_entry(
-        model, format_name, recipe=recipe, say=say, wish=wish or Wish(), progress=progress
+        model, format_name, recipe=recipe, wish=wish or Wish(), watch=Watch(say, stop=stop)
     )
     told = entry.manifest
     return Made(path=entry.path, label=told.label, recipe=told.recipe, fingerprint=told.fingerprint)
 
 
-def ensure_entry(
-    model: str, format_name: str, *, recipe: str, say: Say, wish: Wish, progress: Progress
-) -> Entry:
+class Watch(Struct, frozen=True):
+    """Who is told of a making, and who may end it."""
+
+    say: Say
+    progress: Progress = silent
+    stop: threading.Event | None = None
+
+
+def ensure_entry(model: str, format_name: str, *, recipe: str, wish: Wish, watch: Watch) -> Entry:
     """Do as ``ensure`` does and return all that is known of the checkpoint."""
     way = cache.choose_way(format_name, recipe, wish)
     check_layers(wish)
     check_source(wish.calibration)
     if found := cache.find(model, way, wish):
         return found
-    source = resolve(model, say)
+    source = resolve(model, watch.say)
     refuse_quantized(source, model)
     tool = find_tool()
     if tool is None and way.maker == "llm-compressor":
@@ -102,15 +110,16 @@ def ensure_entry(
             "There is no llm-compressor here, which makes this format.",
             hint=f"Run `qbench doctor --fix`, or set {VARIABLE} to a Python that has it.",
         )
-    tokens = ready_tokens(Path(source.path), wish.calibration, tool, say)
+    tokens = ready_tokens(Path(source.path), wish.calibration, tool, watch.say)
     identity = identify(source, way, wish, tokens.digest, tool)
     place = cache.place(model, identity)
     making = _Making(model, source, way, wish, tokens, tool, identity)
     with locked(
         place.with_name(f".{place.name}.lock"),
-        lambda: say(f"another process is making {place.name}; waiting for it"),
+        lambda: watch.say(f"another process is making {place.name}; waiting for it"),
+        watch.stop,
     ):
-        return cache.whole(place) or _make(making, place, say, progress)
+        return cache.whole(place) or _make(making, place, watch)
 
 
 def check_layers(wish: Wish) -> None:
@@ -146,17 +155,17 @@ class _Making(Struct, frozen=True):
         return f"{self.way.fmt.name} by {self.way.recipe}{extra}{mixed} ({by})"
 
 
-def _make(making: _Making, place: Path, say: Say, progress: Progress) -> Entry:
+def _make(making: _Making, place: Path, watch: Watch) -> Entry:
     """Make a checkpoint in a scratch folder and rename it into place. The lock is held."""
-    _clear(place, say)
+    _clear(place, watch.say)
     _check_room(making, place)
-    say(f"making {making.label} of {making.model}")
+    watch.say(f"making {making.label} of {making.model}")
     scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{place.name}-", dir=place.parent))
     try:
         out = scratch / "made"
         out.mkdir()
         began = time.monotonic()
-        errors = run_maker(_command(making, scratch, out), progress)
+        errors = run_maker(_command(making, scratch, out), watch.progress, watch.stop)
         manifest = _finish(making, out, errors, time.monotonic() - began)
         out.rename(place)
     except OSError as error:

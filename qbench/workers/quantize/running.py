@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from qbench.errors import QuantizationFailed
 from qbench.workers.engines import leash
 from qbench.workers.quantize.identity import Progress
 from qbench.workers.quantize.jobs import Told
+from qbench.workers.quantize.locks import LOOK_S, stopped
 
 ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
@@ -28,7 +30,11 @@ TAIL_BYTES = 8000
 
 
 def run_maker(
-    command: Sequence[str], progress: Progress, failure: str = "The checkpoint could not be made"
+    command: Sequence[str],
+    progress: Progress,
+    stop: threading.Event | None = None,
+    *,
+    failure: str = "The checkpoint could not be made",
 ) -> dict[str, float | None]:
     """Run a maker to its end and return the errors of layers that it told (``Told.errors``).
 
@@ -37,9 +43,10 @@ def run_maker(
     It runs behind a leash, in a session of its own: when this process is killed, so is it.
 
     Raises:
-        QuantizationFailed: with the last line it wrote.
+        QuantizationFailed: with the last line it wrote; or ``stop`` was set.
 
     """
+    stop = stop or threading.Event()
     errors: dict[str, float | None] = {}
     leashed = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command]
     with tempfile.TemporaryFile() as said:
@@ -50,6 +57,7 @@ def run_maker(
             env={**os.environ, **ENVIRONMENT},
             start_new_session=True,
         )
+        threading.Thread(target=_heed, args=(running, stop), daemon=True).start()
         try:
             assert running.stdout is not None
             for line in running.stdout:
@@ -62,9 +70,24 @@ def run_maker(
             status = running.wait()
         finally:
             _end(running)
+        if stop.is_set():
+            raise stopped()
         if status:
             raise _failed(status, _last_line(said.fileno()), Path(command[0]).name, failure)
     return errors
+
+
+def _heed(running: subprocess.Popen[bytes], stop: threading.Event) -> None:
+    """End a maker when ``stop`` is set."""
+    while running.returncode is None:
+        if stop.wait(LOOK_S):
+            _kill(running)
+            return
+
+
+def _kill(running: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(running.pid, signal.SIGKILL)
 
 
 def _read(line: bytes) -> Told | None:
@@ -78,8 +101,7 @@ def _read(line: bytes) -> Told | None:
 def _end(running: subprocess.Popen[bytes]) -> None:
     """End a maker that still runs, with all its children."""
     if running.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(running.pid, signal.SIGKILL)
+        _kill(running)
     running.wait()
     if running.stdout:
         running.stdout.close()
