@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from qbench.errors import ConfigError, Unsupported
 from qbench.kernels.formats import FORMATS, Format, fitted
+from qbench.kernels.layercast import cast_the_rest
 from qbench.kernels.reference import FLOATS, Scales, dequantize, fake_quantize, quantize
 from qbench.kernels.rotation import rotate
 from qbench.kernels.schemes import FLOAT_BITS, FloatName, Scheme
@@ -273,12 +274,9 @@ def widen(model: nn.Module, dtype: torch.dtype) -> None:
 
 
 def _cast_others(model: nn.Module, wide: torch.dtype, *, held: torch.dtype) -> None:
-    """Hold linear weights in ``held`` and all else in ``wide``, so that all is computed in it."""
+    """Hold linear weights in ``held`` and compute everything in ``wide`` (LayerCast)."""
     widen(model, held)
-    for module in model.modules():
-        if not isinstance(module, EmulatedLinear):
-            for parameter in module.parameters(recurse=False):
-                parameter.data = parameter.data.to(wide)
+    cast_the_rest(model, wide, EmulatedLinear)
 
 
 def install(model: nn.Module, name: str, weight: Tensor, inputs: Inputs, shared: Shared) -> None:

@@ -169,7 +169,7 @@ def _whole(
 
 def held_in(fmt: Format, device: str) -> FloatName:
     """Return the type in which linear weights are held: float32 on CPUs without 16-bit products."""
-    if device != "cpu":
+    if device != "cpu" or fmt.arithmetic is not None:  # LayerCast keeps weights narrow anywhere
         return fmt.storage
     return multiplies_in(fmt, this_machine(gpu=False).architecture)
 
