@@ -106,7 +106,7 @@ class Completions:
             sampler=Sampler(temperature=body.temperature, top_p=body.top_p, seed=body.seed),
             told=told,
             max_tokens=16 if body.max_tokens is None else body.max_tokens,
-            ends=self._ends,
+            ends=frozenset() if body.ignore_eos else self._ends,
             scores=_scores(body),
         )
         told.generation = generation

@@ -21,8 +21,8 @@ class Sampler:
 
     def draw(self, logits: Tensor) -> int:
         """Draw from (vocabulary,) float logits: temperature first, then the nucleus."""
-        shares = torch.softmax(logits.cpu() / self._temperature, dim=-1)
+        shares = torch.softmax(logits / self._temperature, dim=-1)
         ordered, tokens = shares.sort(descending=True)
         before = ordered.cumsum(-1) - ordered  # the first token is always within the nucleus
-        ordered = torch.where(before < self._top_p, ordered, 0.0)
+        ordered = torch.where(before < self._top_p, ordered, 0.0).cpu()  # sorted where it is fast
         return int(tokens[torch.multinomial(ordered, 1, generator=self._random)])

@@ -90,6 +90,8 @@ class CompletionBody(Struct, frozen=True, kw_only=True):
     return_tokens_as_token_ids: bool = False
     """Tokens are written ``token_id:42``, so that no two are written alike."""
     add_special_tokens: bool = True
+    ignore_eos: bool = False
+    """Go on after the token that ends a text: for replies of a fixed length."""
     stream: bool = False
     n: int = 1
 
