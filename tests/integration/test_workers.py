@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
+from msgspec.structs import replace
 from sqlalchemy import make_url
 
 from qbench.benchmarks.chat import Sampling
@@ -24,6 +25,7 @@ from qbench.service.access import LOCAL
 from qbench.service.broker import CeleryWaker, celery_app
 from qbench.service.desk import Desk, Submission
 from qbench.service.domain import Controls, Run, RunStatus
+from qbench.service.leaderboard import leaderboard_of
 from qbench.service.order import Order
 from qbench.service.queue import SHARD_TRIES, HostingState
 from qbench.service.store import Store
@@ -301,3 +303,19 @@ def test_an_engine_that_is_killed_is_started_anew(
     check_books(store, run)
     assert not store.orphaned_endpoints(run.id)
     assert store.unpriced(run.id) == 0
+
+
+def test_a_baseline_and_its_copy_share_one_engine(store: Store, desk: Desk, workers: Farm) -> None:
+    workers.start()
+    wanted = submission(samples=60, formats="fp8", controls=BILLED, unsteady=0.2)
+    twice = replace(wanted, order=replace(wanted.order, noise_floor=True))
+    run = hand_in(desk, twice)
+    assert at_rest(store, run) is RunStatus.DONE
+    check_books(store, run)
+    baseline, fp8, again = run.request.systems
+    assert again.engine_key == baseline.engine_key != fp8.engine_key
+    keys = Counter(session.engine_key for session in store.endpoints(run.id))
+    assert keys == {baseline.engine_key: 1, fp8.engine_key: 1}
+    board = leaderboard_of(store, run.id)
+    assert board.noise is not None
+    assert board.noise.flips.samples == 60
