@@ -50,6 +50,18 @@ def test_missed_times_make_one_firing_and_the_next_is_ahead(store: Store) -> Non
     assert store.schedule("nightly").next_at == START.replace(day=11, hour=3)
 
 
+@pytest.mark.parametrize(("wanted", "systems"), [(None, 2), (True, 3), (False, 2)])
+def test_what_recurs_is_measured_once_unless_told_otherwise(
+    store: Store, wanted: bool | None, systems: int
+) -> None:
+    """Runs of a schedule keep their identity, which drift is judged by."""
+    order = Order(suite="sums/add", engine="embedded", formats=("fp8",), noise_floor=wanted)
+    world = World(store, replace(NIGHTLY, order=order))
+    world.clock.sleep(days=1)
+    world.beat()
+    assert len(store.run(world.newest.run_id or "").request.systems) == systems
+
+
 def test_paused_and_removed_schedules_do_not_come_due(store: Store) -> None:
     first, second = add(store), add(store, replace(NIGHTLY, name="second"))
     store.pause_schedule(first.id)
