@@ -21,6 +21,7 @@ from qbench.workers.quantize.identity import refuse_quantized
 from qbench.workers.sensitivity import Measure, Report, Study, read_budget, study
 
 MEASURES: dict[str, Measure] = {"kl": "kl", "output": "output"}
+RECIPES = ("rtn", "mse", "gptq")
 
 
 @command
@@ -57,11 +58,9 @@ def sensitivity(
     limits = read_budget(budget, max_error)
     if measure not in MEASURES:
         raise NotFound.among("measure", measure, MEASURES)
-    names = [get_format(name).name for name in (format_name, *words(other))]
-    if get_format(names[0]).weights is None:
-        raise ConfigError(
-            f"{names[0]} is no quantization.", hint="Name a format with codes: --format w4a16."
-        )
+    if recipe not in RECIPES:
+        raise NotFound.among("recipe to measure by", recipe, RECIPES)
+    names = _names(format_name, other)
     source = resolve(full_name(model), render_quantize.say)
     refuse_quantized(source, model)
     data = Calibration(source=calibration, samples=samples, length=length, seed=seed)
@@ -72,7 +71,7 @@ def sensitivity(
                 checkpoint=source.path,
                 out="",
                 format=names[0],
-                others=list(dict.fromkeys(name for name in names[1:] if name != names[0])),
+                others=names[1:],
                 tokens=tokens.path,
                 probe=tokens.probe,
                 budget=limits,
@@ -84,6 +83,22 @@ def sensitivity(
             steps.show,
         )
     _shown(report, full_name(model), out, json=json)
+
+
+def _names(format_name: str, other: str) -> list[str]:
+    """Return the formats by name, the main one first, each once."""
+    found = [get_format(name) for name in (format_name, *words(other))]
+    if found[0].weights is None:
+        raise ConfigError(
+            f"{found[0].name} is no quantization.", hint="Name a format with codes: --format w4a16."
+        )
+    small = {fmt.name for fmt in found if fmt.weights is not None}
+    if "nf4" in small and len(small) > 1:
+        raise ConfigError(
+            "nf4 cannot stand beside other formats in one checkpoint: bitsandbytes has no other.",
+            hint="Let layers stay in 16 bits instead: --other bf16.",
+        )
+    return list(dict.fromkeys(fmt.name for fmt in found))
 
 
 def _shown(report: Report, model: str, out: str, *, json: bool) -> None:

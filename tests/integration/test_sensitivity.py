@@ -16,6 +16,8 @@ import torch
 import yaml
 
 from qbench.cli import render_sensitivity
+from qbench.cli.sensitivity import _names
+from qbench.errors import ConfigError
 from qbench.workers import sensitivity_measure
 from qbench.workers.quantize import own
 from qbench.workers.quantize.jobs import Job
@@ -153,9 +155,23 @@ def test_the_program_writes_a_recipe_and_says_what_it_is_worth(home: Path, tmp_p
     refused = run("--max-error", "0.1")
     assert refused.returncode == 2
     assert "not both" in refused.stderr
-    failed = run("--recipe", "awq")
-    assert failed.returncode == 1
-    assert "The layers were not measured: The recipe awq is llm-compressor's" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("format_name", "other", "said"),
+    [
+        ("bf16", "w8a16", "bf16 is no quantization"),
+        ("nf4", "w8a16", "nf4 cannot stand beside"),
+        ("w4a15", "", "no format named 'w4a15'"),
+    ],
+)
+def test_formats_that_cannot_be_mixed_are_refused(format_name: str, other: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        _names(format_name, other)
+
+
+def test_formats_are_taken_once() -> None:
+    assert _names("W4A16", "bf16,w4a16,w8a16,bf16") == ["w4a16", "bf16", "w8a16"]
 
 
 def test_the_tables_say_what_was_chosen(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
