@@ -109,11 +109,15 @@ def _error(value: float | None) -> str:
 def closing(entries: Sequence[Entry]) -> str:
     """Say in one sentence what is there now."""
     small = min(entries, key=lambda entry: entry.manifest.size.bytes).manifest
-    count = "1 checkpoint is" if len(entries) == 1 else f"{len(entries)} checkpoints are"
+    verb = "is" if len(entries) == 1 else "are"
     return (
-        f"{count} ready; the smallest, {small.format}, takes {small.size.bytes / 1e6:,.1f} MB "
+        f"{_counted(entries)} {verb} ready; the smallest, {small.format}, takes {small.size.bytes / 1e6:,.1f} MB "
         f"at {small.size.bits_overall:.2f} bits per weight over the whole model."
     )
+
+
+def _counted(entries: Sequence[Entry]) -> str:
+    return "1 checkpoint" if len(entries) == 1 else f"{len(entries)} checkpoints"
 
 
 def listed(entries: Sequence[Entry]) -> None:
@@ -136,4 +140,4 @@ def listed(entries: Sequence[Entry]) -> None:
     draw(drawn)
     total = sum(entry.manifest.size.bytes for entry in entries)
     where = entries[0].path.rsplit("/models/", 1)[0]
-    out.print(f"{len(entries)} checkpoints, {total / 1e6:,.1f} MB, in {where}.", markup=False)
+    out.print(f"{_counted(entries)}, {total / 1e6:,.1f} MB, in {where}.", markup=False)

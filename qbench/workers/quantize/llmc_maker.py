@@ -55,11 +55,15 @@ def load(job: Json) -> PreTrainedModel:
     kept = getattr(torch, job["storage"])
     with load_quantizable_moe():
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(job["checkpoint"], dtype=kept)
-    model.eval()
+    check_finite(model, "the checkpoint has")
+    return model.eval()
+
+
+def check_finite(model: nn.Module, who: str) -> None:
+    """Refuse parameters with NaN or infinity in them."""
     for name, parameter in model.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
-            raise Refused(f"the checkpoint has NaN or infinity in {name}")
-    return model
+        if parameter.is_floating_point() and not bool(torch.isfinite(parameter.float()).all()):
+            raise Refused(f"{who} NaN or infinity in {name}")
 
 
 def linears(model: PreTrainedModel) -> dict[str, nn.Linear]:
@@ -262,6 +266,16 @@ def errors(model: nn.Module, seen: Seen) -> dict[str, float | None]:
     return found
 
 
+@contextlib.contextmanager
+def unless_it_fails(what: str) -> Iterator[None]:
+    """Go on when measuring fails, for want of memory say: errors are then unknown."""
+    try:
+        yield
+    except RuntimeError:
+        traceback.print_exc()
+        sys.stderr.write(f"{what} failed; their errors are unknown\n")
+
+
 def make(job: Json) -> None:
     """Do the job."""
     torch.manual_seed(job["seed"])
@@ -270,7 +284,9 @@ def make(job: Json) -> None:
     tell(step=0, of=1, what="loading")
     model = load(job)
     groups, left = plan(model, job)
-    seen = watch(model, rows(job["probe"])) if job["probe"] else {}
+    seen: Seen = {}
+    with unless_it_fails("watching the layers"):
+        seen = watch(model, rows(job["probe"]))
     batches = [_batch(tokens) for tokens in rows(job["calibration"])] if job["calibration"] else []
     loader: Any = DataLoader(batches, batch_size=None, shuffle=False) if batches else None  # type: ignore[arg-type] # a list will do
     if not batches:
@@ -284,7 +300,10 @@ def make(job: Json) -> None:
             num_calibration_samples=len(batches),
             pipeline="sequential" if batches else "datafree",
         )
-    told = errors(model, seen)
+    told: dict[str, float | None] = {}
+    with unless_it_fails("measuring the layers"):
+        told = errors(model, seen)
+    check_finite(model, "the result has")
     tell(step=1, of=1, what="saving")
     model.save_pretrained(job["out"], save_compressed=True)
     tell(errors=told)
