@@ -111,8 +111,8 @@ def closing(entries: Sequence[Entry]) -> str:
     small = min(entries, key=lambda entry: entry.manifest.size.bytes).manifest
     verb = "is" if len(entries) == 1 else "are"
     return (
-        f"{_counted(entries)} {verb} ready; the smallest, {small.format}, takes {small.size.bytes / 1e6:,.1f} MB "
-        f"at {small.size.bits_overall:.2f} bits per weight over the whole model."
+        f"{_counted(entries)} {verb} ready; the smallest, {small.format}, takes "
+        f"{small.size.bytes / 1e6:,.1f} MB at {small.size.bits_overall:.2f} bits per weight over the whole model."
     )
 
 

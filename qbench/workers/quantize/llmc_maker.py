@@ -55,8 +55,9 @@ def load(job: Json) -> PreTrainedModel:
     kept = getattr(torch, job["storage"])
     with load_quantizable_moe():
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(job["checkpoint"], dtype=kept)
+    model.eval()
     check_finite(model, "the checkpoint has")
-    return model.eval()
+    return model
 
 
 def check_finite(model: nn.Module, who: str) -> None:
