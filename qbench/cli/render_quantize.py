@@ -112,7 +112,8 @@ def closing(entries: Sequence[Entry]) -> str:
     verb = "is" if len(entries) == 1 else "are"
     return (
         f"{_counted(entries)} {verb} ready; the smallest, {small.format}, takes "
-        f"{small.size.bytes / 1e6:,.1f} MB at {small.size.bits_overall:.2f} bits per weight over the whole model."
+        f"{small.size.bytes / 1e6:,.1f} MB at {small.size.bits_overall:.2f} bits per weight over "
+        "the whole model."
     )
 
 
