@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 
+from qbench.benchmarks.chat import ChatRequest, Message, Sampling
 from qbench.errors import ConfigError, Unsupported
 from qbench.kernels.linear import EmulatedLinear
 from qbench.service.domain import System
 from qbench.workers.embedded.loading import Loaded, load
 from qbench.workers.engines import embedded_weights
+from qbench.workers.engines.embedded import EmbeddedEngine
 from qbench.workers.engines.embedded_weights import EmbeddedOptions, find_weights, refuse_weights
 from qbench.workers.quantize import Made, Wish, ensure
 from qbench.workers.quantize.calibration import Calibration
@@ -42,6 +44,11 @@ def rotated(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
         return ensure(str(tiny), "mxfp4-mr", recipe="gptq", say=quiet, wish=wish)
 
 
+def weight_files(made: Made) -> int:
+    """Return the bytes of a folder's weight files."""
+    return sum(file.stat().st_size for file in Path(made.path).glob("*.safetensors"))
+
+
 def system(model: Path, name: str, **options: Any) -> System:
     return System(model=str(model), format=name, engine="embedded", options=options)
 
@@ -59,7 +66,7 @@ def test_a_made_checkpoint_is_served_rotated_and_says_how_it_was_made(
     assert layer.inputs.rotation == 128
     assert layer.inputs.scheme is not None
     assert layer.inputs.scheme.element == "e2m1"
-    assert "rotated by" in loaded.effective
+    assert loaded.effective.endswith("activations 4, rotated by 64 and 128")
     plain, rounded = load(tiny, "fp32", device="cpu"), load(tiny, "mxfp4-mr", device="cpu")
     assert _distance(loaded, plain) < 1.5 * _distance(rounded, plain)  # random inputs: not GPTQ's
     assert 4 < loaded.bits_per_weight < 4.5
@@ -71,6 +78,25 @@ def _distance(one: Loaded, other: Loaded) -> float:
     inputs = torch.randn(64, 128, generator=torch.Generator().manual_seed(4)).bfloat16()
     made = one.model.get_submodule(LAYER)(inputs).float()
     return float((made - other.model.get_submodule(LAYER)(inputs.float())).norm())
+
+
+async def test_the_row_of_a_served_checkpoint_says_what_it_is(tiny: Path, rotated: Made) -> None:
+    asked = system(tiny, "mxfp4-mr", checkpoint={"mxfp4-mr": rotated.path}, threads=1, device="cpu")
+    assert not EmbeddedEngine().refuse(asked)
+    async with EmbeddedEngine().serve(asked, concurrency=2, say=quiet) as served:
+        endpoint = served.endpoint
+        request = ChatRequest(
+            messages=(Message(role="user", content="Hello"),), sampling=Sampling(max_tokens=4)
+        )
+        turn = await served.chat.reply(request)
+    assert turn.usage is not None
+    assert endpoint.path == "emulated"
+    assert endpoint.format_requested == "mxfp4-mr"
+    assert endpoint.format_effective.startswith("compressed-tensors float4 group 32, activations 4")
+    assert "rotated by 64 and 128, gptq, 8 of" in endpoint.format_effective
+    assert endpoint.format_effective.split(", gptq")[0] in endpoint.checkpoint
+    stored = weight_files(rotated)
+    assert 0.9 * stored < endpoint.details["weight_bytes"] < stored
 
 
 def test_what_a_folder_holds_is_what_it_can_be_asked_for(tiny: Path, rotated: Made) -> None:

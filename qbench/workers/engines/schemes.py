@@ -29,6 +29,8 @@ class Scheme(Struct, frozen=True, kw_only=True):
     """Further group sizes, of layers that the first does not divide."""
     rotation: int | None = None
     """Columns of the Hadamard blocks that rotate the layers' inputs; 0: all columns at once."""
+    other_rotations: tuple[int, ...] = ()
+    """Further blocks, of layers that the first does not divide."""
     blocks: bool | None = None
     """Whether rows share scales too (128 x 128); None: unknown."""
     symmetric: bool = True
@@ -55,8 +57,13 @@ class Scheme(Struct, frozen=True, kw_only=True):
         blocks = " in blocks" if self.blocks else ""
         zeros = "" if self.symmetric else " with zero points"
         activations = f"{self.activation_bits or 16}{' by fixed scales' if self.fixed else ''}"
-        turned = "" if self.rotation is None else f", rotated by {self.rotation or 'all columns'}"
+        turned = f", rotated by {self._blocks_said}" if self.rotation is not None else ""
         return f"{self.kind}{self.bits}{group}{blocks}{zeros}, activations {activations}{turned}"
+
+    @property
+    def _blocks_said(self) -> str:
+        sizes = (self.rotation, *self.other_rotations)
+        return " and ".join(str(size or "all columns") for size in sizes)
 
 
 FORMATS: dict[str, tuple[str, int, int | None]] = {
@@ -191,10 +198,10 @@ def scheme_of(raw: Json) -> Scheme | None:
 
 def _compressed_tensors(told: Json) -> Scheme | None:
     """Read the config groups; those that differ in nothing but group sizes are one scheme."""
-    rotation = _rotation(told.get("transform_config") or {})
+    rotations = _rotations(told.get("transform_config") or {})
     found: dict[Scheme, set[int]] = {}
     for group in told.get("config_groups", {}).values():
-        scheme, size = _group(group, rotation)
+        scheme, size = _group(group, rotations)
         found.setdefault(scheme, set()).add(size)
     parts = tuple(_sized(scheme, sorted(sizes)) for scheme, sizes in found.items())
     if not parts:
@@ -202,7 +209,7 @@ def _compressed_tensors(told: Json) -> Scheme | None:
     return parts[0] if len(parts) == 1 else msgspec.structs.replace(parts[0], parts=parts)
 
 
-def _group(told: Json, rotation: int | None) -> tuple[Scheme, int]:
+def _group(told: Json, rotations: Sequence[int]) -> tuple[Scheme, int]:
     """Return a group's scheme and its group size, 0 for channels and tensors."""
     weights, inputs = told["weights"], told.get("input_activations") or {}
     (kind, bits, size), (_, activation_bits, _) = _numbers(weights), _numbers(inputs)
@@ -212,7 +219,8 @@ def _group(told: Json, rotation: int | None) -> tuple[Scheme, int]:
         kind=kind,
         bits=bits or 16,
         activation_bits=activation_bits,
-        rotation=rotation,
+        rotation=rotations[0] if rotations else None,
+        other_rotations=tuple(rotations[1:]),
         blocks=None if strategy is None else strategy == "block",
         symmetric=bool(weights.get("symmetric", True)),
         fixed=bool(inputs) and inputs.get("dynamic") is False,
@@ -224,12 +232,13 @@ def _sized(scheme: Scheme, sizes: Sequence[int]) -> Scheme:
     return msgspec.structs.replace(scheme, group=sizes[0] or None, others=tuple(sizes[1:]))
 
 
-def _rotation(told: Json) -> int | None:
-    """Return the block of transforms that are applied to inputs at run time."""
-    for scheme in told.get("config_groups", {}).values():
-        if any(use.get("location") == "input" for use in scheme.get("apply", ())):
-            return int(scheme.get("head_dim") or 0)
-    return None
+def _rotations(told: Json) -> list[int]:
+    """Return the blocks of transforms that are applied to inputs at run time, smallest first."""
+    return sorted(
+        int(scheme.get("head_dim") or 0)
+        for scheme in told.get("config_groups", {}).values()
+        if any(use.get("location") == "input" for use in scheme.get("apply", ()))
+    )
 
 
 def _numbers(told: Json) -> tuple[str, int | None, int | None]:
