@@ -2,16 +2,20 @@
 
 import queue
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import LlamaForCausalLM
 
+from qbench.workers.embedded import batching
 from qbench.workers.embedded.batching import CHUNK, Batcher, Generation
-from qbench.workers.embedded.cache import Slots
+from qbench.workers.embedded.cache import Piece, Slots, Step
 from qbench.workers.embedded.loading import Loaded, load
 from qbench.workers.embedded.sampling import Sampler
+from qbench.workers.embedded.scores import Scores
 from tests.tiny_model import save_tiny_model
 
 Made = tuple[Generation, "queue.Queue[tuple[list[int], str]]"]
@@ -37,7 +41,12 @@ def batcher(loaded: Loaded) -> Iterator[Batcher]:
 
 
 def submit(
-    batcher: Batcher, tokens: Sequence[int], *, most: int = 12, seed: int | None = 0
+    batcher: Batcher,
+    tokens: Sequence[int],
+    *,
+    most: int = 12,
+    seed: int | None = 0,
+    scores: Scores | None = None,
 ) -> Made:
     heard: queue.Queue[tuple[list[int], str]] = queue.Queue()
     generation = Generation(
@@ -46,6 +55,7 @@ def submit(
         told=lambda new, finish: heard.put((list(new), finish)),
         max_tokens=most,
         ends=frozenset(),
+        scores=scores,
     )
     batcher.submit(generation)
     return generation, heard
@@ -79,6 +89,42 @@ def test_a_batch_gives_what_each_prompt_gives_alone(folder: Path, batcher: Batch
     asked = prompts(7, 20)
     made = [submit(batcher, tokens) for tokens in asked]
     assert [finished(one) for one in made] == [alone(folder, tokens, 12) for tokens in asked]
+
+
+def test_so_does_a_batch_whose_single_tokens_are_attended_together(
+    folder: Path, batcher: Batcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "Step", partial(Step, together=True))  # as on a GPU
+    asked = prompts(6, 20)
+    made = [submit(batcher, tokens) for tokens in asked]
+    assert [finished(one) for one in made] == [alone(folder, tokens, 12) for tokens in asked]
+
+
+def test_log_probabilities_are_the_models_own(loaded: Loaded, batcher: Batcher) -> None:
+    """Of a prompt longer than a chunk, against one forward pass in a piece."""
+    tokens = prompts(1, CHUNK + 40)[0]
+    generation, heard = submit(batcher, [*tokens], most=1, scores=Scores(top=5, of_prompt=True))
+    assert finished((generation, heard))
+    assert generation.scores is not None
+    scored = generation.scores.prompt
+    assert [one.token for one in scored] == tokens[1:]
+    config: Any = loaded.model.config
+    slots = Slots(config, 1, 2048, dtype=torch.float32, device="cpu")
+    step = Step(slots, [Piece(0, 0, len(tokens))])
+    with torch.inference_mode():
+        logits = loaded.model(
+            input_ids=torch.tensor([tokens]),
+            position_ids=step.positions[None],
+            use_cache=False,
+            step=step,
+        ).logits[0]
+    shares = torch.log_softmax(logits.double(), dim=-1)
+    for place in (0, 7, CHUNK - 1, CHUNK, len(tokens) - 2):
+        expected, one = shares[place], scored[place]
+        assert one.logprob == pytest.approx(float(expected[one.token]), abs=1e-4)
+        assert one.rank == 1 + int((expected > expected[one.token]).sum())
+        assert [token for token, _ in one.top] == expected.topk(5).indices.tolist()
+    assert len(generation.scores.generated) == 1
 
 
 def test_a_prompt_longer_than_a_chunk_is_computed_piecewise(folder: Path, batcher: Batcher) -> None:
