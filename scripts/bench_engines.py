@@ -60,7 +60,8 @@ async def load(url: str, name: str, streams: int, wanted: argparse.Namespace) ->
         async def worker() -> None:
             nonlocal tokens
             for _ in left:
-                tokens += await one(session, url, name, wanted)
+                made = await one(session, url, name, wanted)
+                tokens += made  # after the await: others add to it meanwhile
 
         began = time.perf_counter()
         await asyncio.gather(*(worker() for _ in range(streams)))
