@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import statistics
 import subprocess
@@ -70,8 +71,12 @@ async def load(url: str, name: str, streams: int, wanted: argparse.Namespace) ->
 
 async def watched(url: str, name: str, streams: int, wanted: argparse.Namespace) -> Row:
     """Measure one number of streams ``--repeats`` times, with what the GPU did meanwhile."""
+    mine = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     sampler = subprocess.Popen(  # noqa: ASYNC220, S603
-        (*GPU, "-lms", "200"), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        (*GPU, "-lms", "200", *(("--id", mine) if mine else ())),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     try:
         rates = [await load(url, name, streams, wanted) for _ in range(wanted.repeats)]

@@ -68,7 +68,7 @@ def every(context: typer.Context, gpu: Gpu = "", model: ModelName = "", json: Js
 
 
 def _row(fact: FormatFacts) -> tuple[str, ...]:
-    size = f"{fact.size.file_bytes / 1e9:.2f}" if fact.size else "–"
+    size = f"{fact.size.file_bytes / 1e9:.1f}" if fact.size else "–"
     generations = (SIGNS[path] for path in fact.paths.values())
     bits = f"{fact.bits_per_weight:.3f}"
     return (fact.name, bits, size, *generations, SIGNS[fact.path], fact.recipe)

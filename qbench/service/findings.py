@@ -128,12 +128,22 @@ def _unpriced(evidence: Evidence, rows: Sequence[Row]) -> list[str]:
 
 
 def _checkpoints(endpoints: Sequence[Endpoint]) -> list[str]:
-    origins = {end.served_name: end.checkpoint for end in endpoints if end.checkpoint}
-    return [
-        f"Weights of {name}: {origin}"
-        + ("; every format, the baseline too, is made from that." if "GGUF" in origin else ".")
-        for name, origin in origins.items()
-    ]
+    """Say where each model's weights come from: once, or by format where they differ."""
+    by_model: dict[str, dict[str, list[str]]] = {}
+    for end in endpoints:
+        if end.checkpoint:
+            origins = by_model.setdefault(end.served_name, {})
+            origins.setdefault(end.checkpoint, []).append(end.format_requested)
+    return [_origins(name, origins) for name, origins in by_model.items()]
+
+
+def _origins(name: str, origins: dict[str, list[str]]) -> str:
+    if len(origins) == 1:
+        (origin,) = origins
+        shared = "; every format, the baseline too, is made from that" if "GGUF" in origin else ""
+        return f"Weights of {name}: {origin}{shared}."
+    said = (f"{', '.join(dict.fromkeys(formats))}: {origin}" for origin, formats in origins.items())
+    return f"Weights of {name}, by format: {'; '.join(said)}."
 
 
 def _run_notes(evidence: Evidence) -> list[str]:

@@ -6,45 +6,41 @@ from collections.abc import Iterable
 
 from qbench.service.domain import Endpoint
 
-PHASES = {
-    "process": "process and imports",
-    "weights": "weights",
-    "compile": "compile",
-    "profile": "profiling run",
-    "graphs": "graph capture",
-    "cache": "KV cache and warm-up",
-    "rest": "the rest",
-}
-"""Of ``details["startup"]``, in the order in which they happen."""
-
-
-def startup_note(endpoint: Endpoint) -> str:
-    """Say how long an engine took to be ready and on what; empty where nobody told."""
-    told = endpoint.details.get("startup") or {}
-    if "total" not in told:
-        return ""
-    parts = [f"{words} {told[name]:.1f}" for name, words in PHASES.items() if told.get(name)]
-    checked = f"; preflight {told['preflight']:.1f} s" if told.get("preflight") else ""
-    return (
-        f"Start of {endpoint.format_requested or endpoint.served_name}, not counted as serving: "
-        f"{told['total']:.1f} s ({', '.join(parts)}){checked}."
-    )
+LONG = {"compile": "compile", "graphs": "graphs", "cache": "warm-up"}
+"""Phases of ``details["startup"]`` that are worth a word when they take ``WORTH_S``; all phases
+are in the JSON."""
+WORTH_S = 5.0
 
 
 def startup_notes(endpoints: Iterable[Endpoint]) -> list[str]:
-    """Return a note for each engine that told, once."""
-    return list(dict.fromkeys(filter(None, map(startup_note, endpoints))))
+    """Say in one line how long each engine took to be ready, as far as it was told."""
+    told = dict.fromkeys(filter(None, map(_start, endpoints)))
+    if not told:
+        return []
+    return [f"Starts, not counted as serving: {', '.join(told)}."]
+
+
+def _start(endpoint: Endpoint) -> str:
+    """Write ``w4a16 112.9 s (compile 29.6, warm-up 20.9)``; empty where nobody told."""
+    told = endpoint.details.get("startup") or {}
+    if "total" not in told:
+        return ""
+    long = [f"{word} {told[n]:.1f}" for n, word in LONG.items() if told.get(n, 0) >= WORTH_S]
+    name = endpoint.format_requested or endpoint.served_name
+    phases = f" ({', '.join(long)})" if long else ""
+    return f"{name} {told['total']:.1f} s{phases}"
 
 
 def parser_notes(endpoints: Iterable[Endpoint]) -> list[str]:
-    """Return what preflights warned of, once."""
-    return list(
-        dict.fromkeys(
-            f"Preflight of {end.format_requested or end.served_name}: {warning}."
-            for end in endpoints
-            for warning in (end.details.get("preflight") or {}).get("warnings", ())
-        )
-    )
+    """Return what preflights warned of, each warning once with the formats it is about."""
+    about: dict[str, list[str]] = {}
+    for end in endpoints:
+        for warning in (end.details.get("preflight") or {}).get("warnings", ()):
+            about.setdefault(warning, []).append(end.format_requested or end.served_name)
+    return [
+        f"Preflight of {', '.join(dict.fromkeys(names))}: {warning}."
+        for warning, names in about.items()
+    ]
 
 
 def kernel_notes(endpoints: Iterable[Endpoint]) -> list[str]:

@@ -24,14 +24,12 @@ def endpoint(*, kernel: str = "", path: ComputePath = "native", **details: Any) 
     )
 
 
-def test_a_start_is_told_by_its_phases_apart_from_serving() -> None:
-    startup = {"process": 20.0, "weights": 8.1, "graphs": 0.0, "rest": 3.2, "total": 31.3}
+def test_starts_are_told_apart_from_serving() -> None:
+    startup = {"process": 20.0, "weights": 2.1, "compile": 28.9, "graphs": 0.0, "total": 54.3}
     told = endpoint(startup={**startup, "preflight": 4.0})
-    (said,) = startup_notes([told, told])
-    assert said == (
-        "Start of fp8, not counted as serving: 31.3 s (process and imports 20.0, weights 8.1, "
-        "the rest 3.2); preflight 4.0 s."
-    )
+    assert startup_notes([told, told]) == [
+        "Starts, not counted as serving: fp8 54.3 s (compile 28.9)."
+    ]
     assert startup_notes([endpoint()]) == []
 
 

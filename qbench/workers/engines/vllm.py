@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from qbench.errors import QbenchError
-from qbench.service.domain import ComputePath, Endpoint, System, new_id
+from qbench.service.domain import ComputePath, Endpoint, EngineSeconds, System, new_id
 from qbench.workers.engines import Say
 from qbench.workers.engines.openai_chat import ClientSettings, OpenAIChat
 from qbench.workers.engines.openai_models import Found, look_up
@@ -141,6 +141,7 @@ def _endpoint(plan: Plan, server: ServerProcess, told: Told) -> Endpoint:
         base_url=f"{server.command.root_url}/v1",
         served_name=system.model,
         started_at=datetime.now(UTC),
+        seconds=EngineSeconds(load=server.load_s),
         hardware=plan.machine.name,
         devices=plan.options.tensor_parallel,
         architecture=plan.machine.architecture,
