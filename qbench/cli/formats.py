@@ -53,7 +53,7 @@ def every(context: typer.Context, gpu: Gpu = "", model: ModelName = "", json: Js
     if json:
         render.raw(to_json(found))
         return
-    headers = ("Format", "Bits>", "GB>", "Ampere", "Ada", "Hopper", "Blackwell", "Here", "Recipe")
+    headers = ("Format", "Bits>", "GB>", "Ampere", "Ada", "Hopper", "Blackwell", "Here")
     render_tables.rows_of(
         headers,
         (_row(fact) for fact in found.formats),
@@ -63,15 +63,15 @@ def every(context: typer.Context, gpu: Gpu = "", model: ModelName = "", json: Js
             "– no kernel known in vLLM. The embedded engine runs all of them, emulated"
         ),
     )
-    about = ((fact.name, fact.about, fact.source) for fact in found.formats)
-    render_tables.rows_of(("Format", "What it is", "Source"), about)
+    about = ((fact.name, fact.recipe, fact.about, fact.source) for fact in found.formats)
+    render_tables.rows_of(("Format", "Recipe", "What it is", "Source"), about)
 
 
 def _row(fact: FormatFacts) -> tuple[str, ...]:
     size = f"{fact.size.file_bytes / 1e9:.1f}" if fact.size else "–"
     generations = (SIGNS[path] for path in fact.paths.values())
     bits = f"{fact.bits_per_weight:.3f}"
-    return (fact.name, bits, size, *generations, SIGNS[fact.path], fact.recipe)
+    return (fact.name, bits, size, *generations, SIGNS[fact.path])
 
 
 @formats.command()
