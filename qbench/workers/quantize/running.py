@@ -116,7 +116,7 @@ def _last_line(said: int) -> str:
 
 def _failed(status: int, reason: str, program: str, failure: str) -> QuantizationFailed:
     if status == 128 + signal.SIGKILL:
-        reason = f"{program} was killed, probably for want of memory. {reason}".strip()
+        reason = f"{program} was killed, probably for want of memory."
     return QuantizationFailed(
         f"{failure}: {reason or f'{program} ended with {status}'}",
         hint="Nothing was left behind. Fewer --samples or a smaller --length need less memory.",
