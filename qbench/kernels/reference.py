@@ -13,9 +13,12 @@ nf4          peak                        nearest of 16 quantiles (arXiv 2305.143
 ============ =========================== ==========================================
 
 Scales that are powers of two (E8M0) are ``2^(floor(log2 peak) - emax)``, emax being the exponent
-of the element's largest number (OCP MX v1.0, 6.3). Scales in E4M3 (NVFP4) lie below a float32
-global scale ``g = 448 * 6 / peak of the tensor``: what is stored is ``e4m3(scale * g)``, what is
-multiplied is that divided by g.
+of the element's largest number (OCP MX v1.0, 6.3), for E2M1. For E4M3 they are the least power
+that does not saturate the peak, as kernels round them (arXiv 2506.08027): the OCP rule clips peaks
+by up to an eighth, and doubles the divergence of a model.
+
+Scales in E4M3 (NVFP4) lie below a float32 global scale ``g = 448 * 6 / peak of the tensor``: what
+is stored is ``e4m3(scale * g)``, what is multiplied is that divided by g.
 
 Two choices of ours, both towards what GPU kernels do:
 
@@ -206,10 +209,12 @@ def _with_zero(values: Tensor, scheme: Scheme) -> Scales:
 
 
 def _power_of_two(peaks: Tensor, element: Element) -> Tensor:
-    """Return ``2^(floor(log2 peak) - emax)`` in float32, E8M0's smallest for zeros."""
-    _, exponents = torch.frexp(peaks)  # peak = m * 2^e with m in [1/2, 1)
-    powers = (exponents - 1 - _LARGEST_EXPONENT[element]).clamp_(-127, 127)
-    powers = torch.where(peaks > 0, powers, -127)
+    """Return the E8M0 scale of each peak in float32, E8M0's smallest for zeros; see the module."""
+    mantissas, exponents = torch.frexp(peaks)  # peak = m * 2^e with m in [1/2, 1)
+    powers = exponents - 1 - _LARGEST_EXPONENT[element]
+    if element == "e4m3":
+        powers = powers + (mantissas > 1.75 / 2)  # 448 = 1.75 * 2^8
+    powers = torch.where(peaks > 0, powers.clamp(-127, 127), -127)
     bits = torch.where(powers < -126, 1 << 22, (powers + 127) << 23)  # 2^-127 is subnormal
     return bits.to(torch.int32).view(torch.float32)
 

@@ -243,3 +243,34 @@ def test_scales_have_their_type_and_its_floor(values: torch.Tensor, scheme: Sche
     scale = quantize(values, scheme).scale
     assert scale.dtype is FLOATS[scheme.scale_dtype]  # type: ignore[index] # SCHEMES has no other
     assert float(scale.float().min()) >= FLOORS[scale.dtype]
+
+
+@given(values=matrices(torch.float32))
+def test_power_of_two_scales_never_saturate_e4m3_and_waste_no_factor_of_two(
+    values: torch.Tensor,
+) -> None:
+    scheme = FORMATS["mxfp8"].weights
+    assert scheme is not None
+    values = values.repeat(1, 2)
+    scale = quantize(values, scheme).scale
+    peaks = values.abs().reshape(*scale.shape, 32).amax(dim=-1)
+    known = peaks > 448 * 2.0**-126
+    assert bool((peaks[known] <= 448 * scale[known]).all())
+    assert bool((peaks[known] > 224 * scale[known]).all())
+    assert bool((torch.frexp(scale).mantissa == 0.5).all())
+
+
+@pytest.mark.parametrize(
+    ("peak", "scale"), [(448.0, 1.0), (449.0, 2.0), (256.0, 1.0), (224.0, 0.5), (225.0, 1.0)]
+)
+def test_worked_scales_of_mxfp8(peak: float, scale: float) -> None:
+    scheme = FORMATS["mxfp8"].weights
+    assert scheme is not None
+    assert float(quantize(torch.full((1, 32), peak), scheme).scale) == scale
+
+
+@pytest.mark.parametrize(("peak", "scale"), [(6.0, 1.0), (7.9, 1.0), (8.0, 2.0), (3.9, 0.5)])
+def test_worked_scales_of_mxfp4(peak: float, scale: float) -> None:
+    scheme = FORMATS["mxfp4"].weights
+    assert scheme is not None
+    assert float(quantize(torch.full((1, 32), peak), scheme).scale) == scale
