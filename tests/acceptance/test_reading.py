@@ -193,14 +193,15 @@ def test_watch_follows_another_process(qbench: Program) -> None:
 
 
 def test_a_second_process_is_told_who_drives_the_run(qbench: Program) -> None:
-    slow = ("--option", "ttft_s=0.02", "--concurrency", "1", "-n", "100")
-    command = ("run", "--engine", "scripted", "--suite", "sums", *slow)
+    endless = ("--option", "ttft_s=0.5", "--concurrency", "1", "-n", "400")
+    command = ("run", "--engine", "scripted", "--suite", "sums", *endless)
     with qbench.start(*command) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "serving" in line:
                 break
         ended = qbench(*command)
+        process.terminate()
         process.communicate(timeout=LIMIT_S)
     assert ended.code == 1
     assert str(process.pid) in ended.talk
