@@ -23,7 +23,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-demo: $(READY) ## set up and run the main job on the embedded engine (about five minutes)
+demo: $(READY) ## set up and run the main job on the embedded engine (about seven minutes)
 	$(BIN)/qbench run --suite mcp --formats fp8,w4a16
 
 test: $(READY) ## set up and run the tests
