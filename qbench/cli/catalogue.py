@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from qbench.benchmarks.catalogue import SUITES, load_suite
-from qbench.cli import render, render_tables
 from qbench.cli.options import Json, command
+from qbench.cli.render import console, tables
 from qbench.service.apiprices import installed_litellm, price_lookup, price_missing
 from qbench.service.catalogue import DEFAULT_MODEL, MODELS, is_api
 from qbench.service.money import MachinePrice, TokenPrice
 from qbench.service.pricebook import PriceBook, read_prices
-from qbench.service.report import SCHEMA, to_json
+from qbench.service.reports.values import SCHEMA, to_json
 
 
 @command
@@ -22,9 +22,9 @@ def models(json: Json = False) -> None:
     """Models qbench knows by name; any other Hub id, folder or API name works too."""
     if json:
         known = list(MODELS.values())
-        render.raw(to_json({"schema": SCHEMA, "default": DEFAULT_MODEL, "models": known}))
+        console.raw(to_json({"schema": SCHEMA, "default": DEFAULT_MODEL, "models": known}))
         return
-    render_tables.rows_of(
+    tables.rows_of(
         ("Model", "Parameters>", "Licence", "Levels", "Note"),
         (
             (
@@ -53,11 +53,11 @@ def suites(json: Json = False) -> None:
         for suite in map(load_suite, SUITES)
     ]
     if json:
-        render.raw(to_json({"schema": SCHEMA, "suites": facts}))
+        console.raw(to_json({"schema": SCHEMA, "suites": facts}))
         return
     names = ("name", "version", "tasks", "levels", "description")
     rows = ([_listed(fact[name]) for name in names] for fact in facts)
-    render_tables.rows_of(("Suite", "Version", "Tasks", "Levels", "What it asks"), rows)
+    tables.rows_of(("Suite", "Version", "Tasks", "Levels", "What it asks"), rows)
 
 
 def _listed(value: Any) -> str:
@@ -73,10 +73,10 @@ def prices(
     book, now = read_prices(), datetime.now(UTC)
     found = [_one(name, book, now)] if name else _machines(book, now)
     if json:
-        render.raw(to_json({"schema": SCHEMA, "prices": found}))
+        console.raw(to_json({"schema": SCHEMA, "prices": found}))
         return
     headers = ("Name", "Price", "Since", "Checked", "Source")
-    render_tables.rows_of(headers, map(_price_row, found))
+    tables.rows_of(headers, map(_price_row, found))
 
 
 def _machines(book: PriceBook, now: datetime) -> list[MachinePrice | TokenPrice]:
@@ -102,7 +102,7 @@ def _price_row(price: MachinePrice | TokenPrice) -> tuple[str, ...]:
     since = f"{price.valid_from}" if price.valid_from else "–"
     checked = f"{price.checked}" if price.checked else "–"
     if isinstance(price, MachinePrice):
-        said = f"{render.dollars(price.per_hour)}/h {price.commitment}"
+        said = f"{console.dollars(price.per_hour)}/h {price.commitment}"
     else:
         said = f"${price.rates.input} in, ${price.rates.output} out per million tokens"
     return price.name, said, since, checked, price.source

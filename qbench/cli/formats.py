@@ -7,15 +7,15 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from qbench.cli import render, render_tables
 from qbench.cli.options import Json
+from qbench.cli.render import console, tables
 from qbench.errors import NotFound
 from qbench.kernels.formats import Format
 from qbench.kernels.paths import ComputePath
 from qbench.kernels.schemes import Scheme
 from qbench.kernels.sizes import LLAMA_8B, Shape, Size, shape_of
 from qbench.service.formats import FormatFacts, FormatPage, format_page, known_formats
-from qbench.service.report import to_json
+from qbench.service.reports.values import to_json
 from qbench.workers.engines.schemes import find_config
 from qbench.workers.hardware import this_machine
 
@@ -51,10 +51,10 @@ def every(context: typer.Context, gpu: Gpu = "", model: ModelName = "", json: Js
         return
     found = known_formats(gpu or this_machine().architecture, _shape(model))
     if json:
-        render.raw(to_json(found))
+        console.raw(to_json(found))
         return
     headers = ("Format", "Bits>", "GB>", "Ampere", "Ada", "Hopper", "Blackwell", "Here")
-    render_tables.rows_of(
+    tables.rows_of(
         headers,
         (_row(fact) for fact in found.formats),
         caption=(
@@ -64,7 +64,7 @@ def every(context: typer.Context, gpu: Gpu = "", model: ModelName = "", json: Js
         ),
     )
     about = ((fact.name, fact.recipe, fact.about, fact.source) for fact in found.formats)
-    render_tables.rows_of(("Format", "Recipe", "What it is", "Source"), about)
+    tables.rows_of(("Format", "Recipe", "What it is", "Source"), about)
 
 
 def _row(fact: FormatFacts) -> tuple[str, ...]:
@@ -84,10 +84,10 @@ def show(
     """Say what one format is and what will really run on a GPU."""
     page = format_page(name, gpu or this_machine().architecture, _shape(model))
     if json:
-        render.raw(to_json(page))
+        console.raw(to_json(page))
         return
-    render_tables.facts(_facts(page), title=page.format.name)
-    render.out.print(_sentence(page), style="bold", markup=False)
+    tables.facts(_facts(page), title=page.format.name)
+    console.out.print(_sentence(page), style="bold", markup=False)
 
 
 def _facts(page: FormatPage) -> dict[str, Any]:

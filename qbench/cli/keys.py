@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from msgspec.structs import replace
 
-from qbench.cli import render, render_tables
 from qbench.cli.options import Database, Json, dollars
+from qbench.cli.render import console, tables
 from qbench.errors import ConfigError, NotFound
 from qbench.service.access import LOCAL, SCOPES, ApiKey, Scope
 from qbench.service.keys import Issued, KeyOrder, issue, moment_of, revoke
-from qbench.service.report import SCHEMA, to_json
+from qbench.service.reports.values import SCHEMA, to_json
 from qbench.service.store import Store
 
 HERE = replace(LOCAL, address="command line")
@@ -59,12 +59,12 @@ def add(
 
 def _show_issued(issued: Issued, *, json: bool) -> None:
     if json:
-        render.raw(to_json({"schema": SCHEMA, "secret": issued.secret, "key": issued.key}))
+        console.raw(to_json({"schema": SCHEMA, "secret": issued.secret, "key": issued.key}))
         return
     key = issued.key
     said = f"Key {key.id} of {key.account} may {key.scopes[0]}. It is shown this once: keep it."
-    render.talk.print(said, markup=False)
-    render.raw(issued.secret.encode())
+    console.talk.print(said, markup=False)
+    console.raw(issued.secret.encode())
 
 
 @keys.command("list")
@@ -78,10 +78,10 @@ def list_keys(
     with Store.open(database) as store:
         found = [key for key in store.keys() if everything or not key.ended(now)]  # noqa: SIM118
     if json:
-        render.raw(to_json({"schema": SCHEMA, "keys": found}))
+        console.raw(to_json({"schema": SCHEMA, "keys": found}))
         return
     headers = ("Key", "Begins", "Name", "Account", "May", "Spent>", "A minute>", "Ends", "Used")
-    render_tables.rows_of(headers, (_row(key, now) for key in found))
+    tables.rows_of(headers, (_row(key, now) for key in found))
 
 
 @keys.command("revoke")
@@ -95,10 +95,10 @@ def end(
         key = find_key(store.keys(), ref)
         first = revoke(store, key.id, HERE)
     if json:
-        render.raw(to_json({"schema": SCHEMA, "id": key.id, "before": not first}))
+        console.raw(to_json({"schema": SCHEMA, "id": key.id, "before": not first}))
         return
     said = f"Key {key.id} ({key.name}) " + ("is revoked." if first else "was revoked before.")
-    render.out.print(said, markup=False, soft_wrap=True)
+    console.out.print(said, markup=False, soft_wrap=True)
 
 
 def find_key(known: Sequence[ApiKey], ref: str) -> ApiKey:
@@ -129,7 +129,7 @@ def scope_of(name: str) -> Scope:
 
 
 def _row(key: ApiKey, now: datetime) -> tuple[str, ...]:
-    spent = render.dollars(key.spent)
+    spent = console.dollars(key.spent)
     ends = key.ended(now) or ("never" if key.expires_at is None else f"{key.expires_at:%Y-%m-%d}")
     return (
         key.id,
@@ -137,7 +137,7 @@ def _row(key: ApiKey, now: datetime) -> tuple[str, ...]:
         key.name,
         key.account,
         ", ".join(key.scopes),
-        spent if key.budget is None else f"{spent} of {render.dollars(key.budget)}",
+        spent if key.budget is None else f"{spent} of {console.dollars(key.budget)}",
         "–" if key.per_minute is None else str(key.per_minute),
         ends,
         "–" if key.used_at is None else f"{key.used_at:%Y-%m-%d %H:%M}",

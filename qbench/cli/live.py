@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from qbench.benchmarks.analysis.rates import wilson
-from qbench.cli import render
+from qbench.cli.render import console
 from qbench.service.domain import Attempt, AttemptStatus, Endpoint, Run, System
 from qbench.service.listing import RunProgress, SystemTally
 from qbench.service.queue import Waiting
@@ -22,7 +22,7 @@ class LiveProgress:
     """Shows a run on stderr; a context manager that restores the terminal."""
 
     def __init__(self) -> None:
-        self._board = render.Board() if render.talk.is_terminal else None
+        self._board = console.Board() if console.talk.is_terminal else None
         self._tallies: dict[str, Tally] = {}
         self._labels: dict[str, str] = {}
         self._said_at = time.monotonic()
@@ -67,14 +67,14 @@ class LiveProgress:
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
-        render.talk.print(line, style="dim", markup=False)
+        console.talk.print(line, style="dim", markup=False)
 
     def serving(self, system: System, endpoint: Endpoint) -> None:
         """Say what really runs."""
         ran = endpoint.format_effective or endpoint.format_requested or "an unknown format"
         self.say(
             f"{system.label}: serving {ran} ({endpoint.path}) on {endpoint.hardware or 'a remote'}"
-            f" after {render.seconds(endpoint.seconds.load)}"
+            f" after {console.seconds(endpoint.seconds.load)}"
         )
 
     def ended(self, attempt: Attempt, spent: Decimal) -> None:
@@ -102,7 +102,7 @@ class LiveProgress:
             self.say(f"{self._labels[system_id]}: {progress_text(tally)}; {self._money()}")
 
     def _money(self) -> str:
-        return f"{render.dollars(self._spent)} so far" if self._spent else "no priced cost so far"
+        return f"{console.dollars(self._spent)} so far" if self._spent else "no priced cost so far"
 
 
 def _counted(tally: SystemTally) -> Tally:
@@ -115,5 +115,5 @@ def progress_text(tally: Tally) -> str:
     if tally.done:
         low, high = wilson(tally.passed, tally.done)
         rate = tally.passed / tally.done
-        text += f", {render.percent(rate)} {render.plus_minus(low, high)} % passed"
+        text += f", {console.percent(rate)} {console.plus_minus(low, high)} % passed"
     return text + (f", {tally.errored} errored" if tally.errored else "")

@@ -14,12 +14,12 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
-from qbench.cli import render, render_quantize, render_tables
 from qbench.cli.options import Database, Json, command
+from qbench.cli.render import console, quantization, tables
 from qbench.errors import ConfigError, StoreError
 from qbench.service import database as schema
 from qbench.service.pricebook import read_prices
-from qbench.service.report import SCHEMA, to_json
+from qbench.service.reports.values import SCHEMA, to_json
 from qbench.service.store import Store
 from qbench.workers.hardware import this_machine
 from qbench.workers.quantize.environment import VARIABLE, find_tool, make_tool
@@ -50,12 +50,12 @@ def doctor(fix: Fix = False, database: Database = "", json: Json = False) -> Non
     found += [_package(name, why, remedy) for name, why, remedy in PACKAGES]
     found += [_vllm(), _llmcompressor()]
     if json:
-        render.raw(to_json({"schema": SCHEMA, "findings": found}))
+        console.raw(to_json({"schema": SCHEMA, "findings": found}))
     else:
         headers = ("", "Looked at", "Found", "To mend it")
         marks = {"ok": "✓", "missing": "–", "failed": "✗"}
         rows = ((marks[one.state], one.what, one.detail, one.remedy) for one in found)
-        render_tables.rows_of(headers, rows)
+        tables.rows_of(headers, rows)
     if any(one.state == "failed" for one in found):
         raise typer.Exit(1)
 
@@ -68,12 +68,12 @@ def mend() -> None:
 
     """
     if find_tool() is not None:
-        render_quantize.say("llm-compressor is there; nothing was changed")
+        quantization.say("llm-compressor is there; nothing was changed")
         return
     began = time.monotonic()
-    tool = make_tool(render_quantize.say)
-    took = render.seconds(time.monotonic() - began)
-    render_quantize.say(f"llm-compressor is ready after {took}: {tool.python}")
+    tool = make_tool(quantization.say)
+    took = console.seconds(time.monotonic() - began)
+    quantization.say(f"llm-compressor is ready after {took}: {tool.python}")
 
 
 def _llmcompressor() -> Finding:
@@ -120,7 +120,7 @@ def _price() -> Finding:
             detail=f"{name} is unpriced",
             remedy="write it into a YAML file, see docs/money.md, or name one with --hardware",
         )
-    said = f"{render.dollars(price.per_hour)}/h, {price.provider}, checked {price.checked}"
+    said = f"{console.dollars(price.per_hour)}/h, {price.provider}, checked {price.checked}"
     return Finding(what="price of this machine", state="ok", detail=said)
 
 
@@ -205,7 +205,7 @@ def _refuse_drift(store: Store) -> str | None:
 
 def _say(json: bool, **facts: str | None) -> None:
     if json:
-        render.raw(to_json({"schema": SCHEMA, **facts}))
+        console.raw(to_json({"schema": SCHEMA, **facts}))
     else:
         said = ": ".join(str(value) for value in facts.values())
-        render.out.print(said, markup=False, soft_wrap=True)
+        console.out.print(said, markup=False, soft_wrap=True)

@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from qbench.benchmarks.chat import Sampling
 from qbench.benchmarks.limits import Limits
-from qbench.errors import ConfigError
-from qbench.service.domain import Controls, Strategy
+from qbench.errors import ConfigError, NotFound
+from qbench.service.domain import Basis, Controls, Strategy
 from qbench.service.order import Order
 
 Database = Annotated[
@@ -244,3 +244,16 @@ def _value(text: str) -> Any:
         return msgspec.json.decode(text.encode())
     except msgspec.DecodeError:
         return text
+
+
+BasisName = Annotated[
+    str, typer.Option("--basis", help="Of local systems: saturated (busy time) or dedicated (all).")
+]
+
+
+def basis_of(name: str) -> Basis:
+    """Read a cost basis. Raises NotFound."""
+    known: dict[str, Basis] = {"saturated": "saturated", "dedicated": "dedicated"}
+    if name not in known:
+        raise NotFound.among("cost basis", name, known)
+    return known[name]

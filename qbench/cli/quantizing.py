@@ -11,11 +11,11 @@ import msgspec
 import typer
 import yaml
 
-from qbench.cli import render, render_quantize
 from qbench.cli.options import Json, command, pairs, words
+from qbench.cli.render import console, quantization
 from qbench.errors import ConfigError
 from qbench.service.catalogue import DEFAULT_MODEL, full_name
-from qbench.service.report import SCHEMA, to_json
+from qbench.service.reports.values import SCHEMA, to_json
 from qbench.workers.quantize.cache import Entry, entries
 from qbench.workers.quantize.calibration import Calibration
 from qbench.workers.quantize.identity import Progress, Wish
@@ -68,21 +68,21 @@ def quantize(
     )
     made = [_one(full_name(model), name, recipe, wish) for name in words(formats)]
     if json:
-        render.raw(to_json({"schema": SCHEMA, "made": [facts(entry) for entry in made]}))
+        console.raw(to_json({"schema": SCHEMA, "made": [facts(entry) for entry in made]}))
     else:
-        render_quantize.made(made)
+        quantization.made(made)
 
 
 def _one(model: str, name: str, recipe: str, wish: Wish) -> Entry:
     with _shown(name) as progress:
-        watch = Watch(render_quantize.say, progress)
+        watch = Watch(quantization.say, progress)
         return ensure_entry(model, name, recipe=recipe, wish=wish, watch=watch)
 
 
 @contextmanager
 def _shown(name: str) -> Iterator[Progress]:
     """Show a bar with the time left; a line per step where there is no terminal."""
-    with render_quantize.Steps(name) as steps:
+    with quantization.Steps(name) as steps:
         yield steps.show
 
 
@@ -125,6 +125,6 @@ def facts(entry: Entry) -> dict[str, Any]:
 
 def _listed(found: list[Entry], *, json: bool) -> None:
     if json:
-        render.raw(to_json({"schema": SCHEMA, "checkpoints": [facts(entry) for entry in found]}))
+        console.raw(to_json({"schema": SCHEMA, "checkpoints": [facts(entry) for entry in found]}))
     else:
-        render_quantize.listed(found)
+        quantization.listed(found)

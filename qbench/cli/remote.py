@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ import httpx
 import msgspec
 
 from qbench import errors
+from qbench.cli.question import Question
 from qbench.service.desk import Submission
 from qbench.service.domain import Basis, Controls
 from qbench.service.listing import (
@@ -25,9 +26,7 @@ from qbench.service.listing import (
     SubmittedRun,
     Workers,
 )
-from qbench.service.report import Comparison, Frontier, Leaderboard, from_json
-from qbench.service.report_formats import FormatComparison
-from qbench.service.report_noise import RunNoise
+from qbench.service.reports.values import Leaderboard, from_json
 
 T = TypeVar("T")
 DEFAULT = "http://127.0.0.1:8000"
@@ -151,21 +150,9 @@ class RemoteSource:
         del components  # a server always tells them
         return self.get(Leaderboard, f"/v1/runs/{_one(ref)}/leaderboard", basis=basis)
 
-    def comparison(self, ref: str, first: str, second: str) -> Comparison:
-        """Compare two systems of a run."""
-        return self.get(Comparison, f"/v1/runs/{_one(ref)}/compare", first=first, second=second)
-
-    def recovery(self, ref: str, basis: Basis) -> FormatComparison:
-        """Compare every model's baseline with each of its formats."""
-        return self.get(FormatComparison, f"/v1/runs/{_one(ref)}/recovery", basis=basis)
-
-    def noise(self, refs: Sequence[str]) -> RunNoise:
-        """Measure how far runs of the same systems are apart."""
-        return self.get(RunNoise, "/v1/noise", run=list(refs))
-
-    def frontier(self, ref: str, basis: Basis) -> Frontier:
-        """Tell who is undominated."""
-        return self.get(Frontier, f"/v1/runs/{_one(ref)}/frontier", basis=basis)
+    def ask(self, question: Question[T]) -> T:
+        """Answer a question about runs."""
+        return self.get(question.kind, question.path, **question.query)
 
     def attempts(self, ref: str, which: Any) -> AttemptPage:
         """List attempts of a run; many come in pages."""

@@ -13,28 +13,15 @@ import msgspec
 import typer
 
 from qbench.benchmarks.transcript import Transcript
-from qbench.cli import render, render_formats, render_noise, render_tables
-from qbench.cli.options import Database, Json, RunRef, command
+from qbench.cli.options import BasisName, Database, Json, RunRef, basis_of, command
+from qbench.cli.render import console, tables
 from qbench.cli.source import Server, Which, open_source
 from qbench.errors import ConfigError, NotFound
-from qbench.service.domain import Basis, variant
+from qbench.service.domain import variant
 from qbench.service.listing import AttemptDetail, RunFacts
 from qbench.service.queue import WorkerView
-from qbench.service.report import SCHEMA, to_json
-from qbench.service.report_formats import FormatComparison
+from qbench.service.reports.values import SCHEMA, to_json
 from qbench.service.store import AttemptView
-
-BasisName = Annotated[
-    str, typer.Option("--basis", help="Of local systems: saturated (busy time) or dedicated (all).")
-]
-
-
-def basis_of(name: str) -> Basis:
-    """Read a cost basis. Raises NotFound."""
-    known: dict[str, Basis] = {"saturated": "saturated", "dedicated": "dedicated"}
-    if name not in known:
-        raise NotFound.among("cost basis", name, known)
-    return known[name]
 
 
 @command
@@ -48,10 +35,10 @@ def runs(
     with open_source(server, database) as source:
         found = source.runs(limit)
     if json:
-        render.raw(to_json({"schema": SCHEMA, "runs": found}))
+        console.raw(to_json({"schema": SCHEMA, "runs": found}))
         return
     headers = ("Run", "Status", "Suite", "Systems>", "Done>", "Errored>", "Paid>", "Made")
-    render_tables.rows_of(headers, (_run_row(facts) for facts in found))
+    tables.rows_of(headers, (_run_row(facts) for facts in found))
 
 
 def _run_row(facts: RunFacts) -> tuple[str, ...]:
@@ -71,7 +58,7 @@ def _paid(known: str | None, unpriced: int) -> str:
     """Write what is known; a sum that leaves something out says so."""
     if known is None:
         return "unpriced" if unpriced else "–"
-    return f"{'> ' if unpriced else ''}{render.dollars(Decimal(known))}"
+    return f"{'> ' if unpriced else ''}{console.dollars(Decimal(known))}"
 
 
 @command
@@ -99,10 +86,10 @@ def show(
         found = source.attempts(ref, which).attempts
     labels = {key: variant(tally.format, tally.replica) for key, tally in run.tallies.items()}
     if json:
-        render.raw(to_json({"schema": SCHEMA, "run": run.run.id, "attempts": found}))
+        console.raw(to_json({"schema": SCHEMA, "run": run.run.id, "attempts": found}))
         return
     headers = ("Attempt", "System", "Sample", "Outcome", "Calls>", "Seconds>", "Why")
-    render_tables.rows_of(headers, (_attempt_row(one, labels) for one in found))
+    tables.rows_of(headers, (_attempt_row(one, labels) for one in found))
 
 
 def _attempt_row(one: AttemptView, labels: dict[str, str]) -> tuple[str, ...]:
@@ -113,7 +100,7 @@ def _attempt_row(one: AttemptView, labels: dict[str, str]) -> tuple[str, ...]:
         one.sample_id.partition("/")[2].rpartition("-")[0],
         outcome,
         str(one.calls),
-        render.seconds(one.seconds),
+        console.seconds(one.seconds),
         one.fault or one.reason,
     )
 
@@ -121,12 +108,12 @@ def _attempt_row(one: AttemptView, labels: dict[str, str]) -> tuple[str, ...]:
 def _show_attempt(found: AttemptDetail, *, json: bool) -> None:
     view, transcript = found.attempt, found.transcript
     if json:
-        render.raw(to_json({"schema": SCHEMA, "attempt": view, "transcript": transcript}))
+        console.raw(to_json({"schema": SCHEMA, "attempt": view, "transcript": transcript}))
         return
     for role, text in _lines(transcript):
-        render.out.print(f"{role:>9}  {text}", markup=False, soft_wrap=True)
+        console.out.print(f"{role:>9}  {text}", markup=False, soft_wrap=True)
     verdict = "passed" if view.passed else f"{view.status}, not passed: {view.fault or view.reason}"
-    render.out.print(f"\n{view.sample_id}: {verdict}", markup=False)
+    console.out.print(f"\n{view.sample_id}: {verdict}", markup=False)
 
 
 def _lines(transcript: Transcript) -> Iterator[tuple[str, str]]:
@@ -151,86 +138,9 @@ def leaderboard(
     with open_source(server, database) as source:
         found = source.leaderboard(ref, basis_of(basis), components=json)
     if json:
-        render.raw(to_json(found))
+        console.raw(to_json(found))
     else:
-        render_tables.leaderboard(found)
-
-
-@command
-def compare(
-    ref: RunRef,
-    first: Annotated[str, typer.Argument(help="A format, or MODEL@FORMAT.")] = "",
-    second: Annotated[str, typer.Argument(help="Another one.")] = "",
-    by: Annotated[
-        str, typer.Option("--by", help="format: the baseline against every format.")
-    ] = "",
-    basis: BasisName = "saturated",
-    server: Server = "",
-    database: Database = "",
-    json: Json = False,
-) -> None:
-    """Compare two systems of a run part by part, or its baseline with every format."""
-    if by not in ("", "format"):
-        raise NotFound.among("way to compare", by, ["format"])
-    if bool(by) == bool(first) or bool(first) != bool(second):
-        raise ConfigError(
-            "Two systems are compared, or all formats.",
-            hint="qbench compare RUN w4a16 bf16, or qbench compare RUN --by format",
-        )
-    with open_source(server, database) as source:
-        if by:
-            _by_format(source.recovery(ref, basis_of(basis)), json=json)
-            return
-        found = source.comparison(ref, first, second)
-    if json:
-        render.raw(to_json(found))
-    else:
-        render_tables.comparison(found)
-
-
-def _by_format(found: FormatComparison, *, json: bool) -> None:
-    if json:
-        render.raw(to_json(found))
-    else:
-        render_formats.by_format(found)
-
-
-@command
-def noise(
-    refs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN...", help="Runs of the same systems; one: all ended runs of its request."
-        ),
-    ],
-    server: Server = "",
-    database: Database = "",
-    json: Json = False,
-) -> None:
-    """Show how far runs of the same systems are apart: Std@Acc, length, divergence."""
-    with open_source(server, database) as source:
-        found = source.noise(refs)
-    if json:
-        render.raw(to_json(found))
-    else:
-        render_noise.noise(found)
-
-
-@command
-def frontier(
-    ref: RunRef = "last",
-    basis: BasisName = "saturated",
-    server: Server = "",
-    database: Database = "",
-    json: Json = False,
-) -> None:
-    """Accuracy against cost: who is undominated, and how surely."""
-    with open_source(server, database) as source:
-        found = source.frontier(ref, basis_of(basis))
-    if json:
-        render.raw(to_json(found))
-    else:
-        render_tables.frontier(found)
+        tables.leaderboard(found)
 
 
 @command
@@ -249,7 +159,7 @@ def export(
             _csv(rows)
         else:
             for row in rows:
-                render.raw(to_json(row))
+                console.raw(to_json(row))
 
 
 def _csv(rows: Iterable[dict[str, Any]]) -> None:
@@ -281,14 +191,14 @@ def workers(
     with open_source(server, database) as source:
         found = source.workers()
     if json:
-        render.raw(to_json(found))
+        console.raw(to_json(found))
     else:
         headers = ("Worker", "Host", "State", "Shards>", "Devices", "Heard of>", "Version")
-        render_tables.rows_of(headers, map(_worker_row, found.workers))
+        tables.rows_of(headers, map(_worker_row, found.workers))
         waiting = ", ".join(f"{number:,} {WAITING[name]}" for name, number in found.waiting.items())
-        render.out.print(f"Waiting: {waiting}.", markup=False)
+        console.out.print(f"Waiting: {waiting}.", markup=False)
         for device, use in found.devices.items():
-            render.out.print(f"{device.rpartition('/')[2]} is used for {use}.", markup=False)
+            console.out.print(f"{device.rpartition('/')[2]} is used for {use}.", markup=False)
     here = platform.node()
     if alive_here and not any(v.alive and v.worker.host == here for v in found.workers):
         raise typer.Exit(1)
@@ -305,6 +215,6 @@ def _worker_row(view: WorkerView) -> tuple[str, ...]:
         state,
         f"{view.shards}/{view.worker.threads}",
         ", ".join(device.rpartition("/")[2] for device in view.worker.devices) or "none",
-        f"{render.seconds(view.beat_s)} ago",
+        f"{console.seconds(view.beat_s)} ago",
         view.worker.version,
     )

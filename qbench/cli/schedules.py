@@ -10,14 +10,22 @@ import typer
 from msgspec.structs import replace
 
 from qbench.benchmarks.analysis.drift import Watch
-from qbench.cli import render, render_history
-from qbench.cli.options import Database, Json, RunRef, command, read_order, words
-from qbench.cli.results import BasisName, basis_of
+from qbench.cli.options import (
+    BasisName,
+    Database,
+    Json,
+    RunRef,
+    basis_of,
+    command,
+    read_order,
+    words,
+)
+from qbench.cli.render import console, timeline
 from qbench.cli.source import Server
 from qbench.cli.timetables import open_timetables
 from qbench.errors import ConfigError, NotFound
-from qbench.service.history import MOST
-from qbench.service.report import to_json
+from qbench.service.reports.history import MOST
+from qbench.service.reports.values import to_json
 from qbench.service.schedules import Act, Delivery, Recurring
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a schedule.")]
@@ -91,9 +99,9 @@ def _add(**given: Any) -> None:
     with open_timetables(server, database) as source:
         made = source.add(what)
     if json:
-        render.raw(to_json(made))
+        console.raw(to_json(made))
         return
-    render_history.schedules((made,))
+    timeline.schedules((made,))
 
 
 _add.__signature__ = Signature(  # type: ignore[attr-defined]  # read by typer
@@ -112,9 +120,9 @@ def list_schedules(server: Server = "", database: Database = "", json: Json = Fa
     with open_timetables(server, database) as source:
         found = source.all()
     if json:
-        render.raw(to_json(found))
+        console.raw(to_json(found))
     else:
-        render_history.schedules(found.schedules)
+        timeline.schedules(found.schedules)
 
 
 @schedule.command("show")
@@ -123,9 +131,9 @@ def show(name: Name, server: Server = "", database: Database = "", json: Json = 
     with open_timetables(server, database) as source:
         found = source.show(name)
     if json:
-        render.raw(to_json(found))
+        console.raw(to_json(found))
     else:
-        render_history.schedule(found)
+        timeline.schedule(found)
 
 
 @schedule.command("pause")
@@ -155,9 +163,9 @@ def run_now(name: Name, server: Server = "", database: Database = "", json: Json
     with open_timetables(server, database) as source:
         fired = source.run_now(name)
     if json:
-        render.raw(to_json(fired))
+        console.raw(to_json(fired))
     else:
-        render.talk.print("Fired: the next beat of the service takes it up.")
+        console.talk.print("Fired: the next beat of the service takes it up.")
 
 
 @command
@@ -173,9 +181,9 @@ def history(
     with open_timetables(server, database) as source:
         found = source.history(name, run or ("" if name else "last"), limit)
     if json:
-        render.raw(to_json(found))
+        console.raw(to_json(found))
     else:
-        render_history.history(found)
+        timeline.history(found)
 
 
 @command
@@ -193,9 +201,9 @@ def reprice(
     with open_timetables(server, database) as source:
         found = source.reprice(ref, day, basis_of(basis), save=save)
     if json:
-        render.raw(to_json(found))
+        console.raw(to_json(found))
     else:
-        render_history.repriced(found)
+        timeline.repriced(found)
 
 
 def _day(text: str) -> date:

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 import yaml
 
-from qbench.cli import render, render_quantize, render_sensitivity
 from qbench.cli.options import Json, command, words
+from qbench.cli.render import console, layers, quantization
 from qbench.errors import ConfigError, NotFound
 from qbench.kernels.formats import get_format
 from qbench.service.catalogue import DEFAULT_MODEL, full_name
-from qbench.service.report import SCHEMA, to_json
+from qbench.service.reports.values import SCHEMA, to_json
 from qbench.workers.checkpoints import resolve
 from qbench.workers.quantize.calibration import Calibration, ready_tokens
 from qbench.workers.quantize.environment import find_tool
@@ -61,11 +61,11 @@ def sensitivity(
     if recipe not in RECIPES:
         raise NotFound.among("recipe to measure by", recipe, RECIPES)
     names = _names(format_name, other)
-    source = resolve(full_name(model), render_quantize.say)
+    source = resolve(full_name(model), quantization.say)
     refuse_quantized(source, model)
     data = Calibration(source=calibration, samples=samples, length=length, seed=seed)
-    tokens = ready_tokens(Path(source.path), data, find_tool(), render_quantize.say)
-    with render_quantize.Steps(names[0]) as steps:
+    tokens = ready_tokens(Path(source.path), data, find_tool(), quantization.say)
+    with quantization.Steps(names[0]) as steps:
         report = study(
             Study(
                 checkpoint=source.path,
@@ -106,6 +106,6 @@ def _shown(report: Report, model: str, out: str, *, json: bool) -> None:
         Path(out).expanduser().write_text(yaml.safe_dump(report.layers, sort_keys=False))
     if json:
         told = {"schema": SCHEMA, "model": model, "report": report, "layers": report.layers}
-        render.raw(to_json(told))
+        console.raw(to_json(told))
     else:
-        render_sensitivity.report(report, out)
+        layers.report(report, out)

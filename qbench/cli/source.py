@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 from msgspec import Struct
 
+from qbench.cli.question import Question
 from qbench.cli.remote import RemoteSource, connected
 from qbench.errors import ConfigError
-from qbench.service.comparison import comparison, find_system, frontier_of
 from qbench.service.domain import Basis
-from qbench.service.leaderboard import leaderboard_of
 from qbench.service.listing import (
     AttemptDetail,
     AttemptPage,
@@ -25,13 +24,13 @@ from qbench.service.listing import (
     run_facts,
     workers_of,
 )
-from qbench.service.recovery import recovery_of
-from qbench.service.report import Comparison, Frontier, Leaderboard
-from qbench.service.report_formats import FormatComparison
-from qbench.service.report_noise import RunNoise
+from qbench.service.reports.comparison import find_system
+from qbench.service.reports.leaderboard import leaderboard_of
+from qbench.service.reports.values import Leaderboard
 from qbench.service.rescoring import rescore
-from qbench.service.run_noise import noise_of
 from qbench.service.store import Store
+
+T = TypeVar("T")
 
 Server = Annotated[
     str, typer.Option("--server", help="URL of a qbench server; its key: QBENCH_API_KEY.")
@@ -62,20 +61,8 @@ class Source(Protocol):
         """Rank a run's systems. Raises NotFound."""
         ...
 
-    def comparison(self, ref: str, first: str, second: str) -> Comparison:
-        """Compare two systems of a run. Raises NotFound."""
-        ...
-
-    def recovery(self, ref: str, basis: Basis) -> FormatComparison:
-        """Compare every model's baseline with each of its formats. Raises NotFound."""
-        ...
-
-    def noise(self, refs: Sequence[str]) -> RunNoise:
-        """Measure how far runs of the same systems are apart. Raises NotFound, ConfigError."""
-        ...
-
-    def frontier(self, ref: str, basis: Basis) -> Frontier:
-        """Tell who is undominated. Raises NotFound."""
+    def ask(self, question: Question[T]) -> T:
+        """Answer a question about runs. Raises NotFound, ConfigError."""
         ...
 
     def attempts(self, ref: str, which: Which) -> AttemptPage:
@@ -117,21 +104,9 @@ class LocalSource:
         """Rank a run's systems."""
         return leaderboard_of(self._store, ref, basis, components=components)
 
-    def comparison(self, ref: str, first: str, second: str) -> Comparison:
-        """Compare two systems of a run."""
-        return comparison(self._store, ref, first, second)
-
-    def recovery(self, ref: str, basis: Basis) -> FormatComparison:
-        """Compare every model's baseline with each of its formats."""
-        return recovery_of(self._store, ref, basis)
-
-    def noise(self, refs: Sequence[str]) -> RunNoise:
-        """Measure how far runs of the same systems are apart."""
-        return noise_of(self._store, refs)
-
-    def frontier(self, ref: str, basis: Basis) -> Frontier:
-        """Tell who is undominated."""
-        return frontier_of(self._store, ref, basis)
+    def ask(self, question: Question[T]) -> T:
+        """Answer a question about runs."""
+        return question.answer(self._store)
 
     def attempts(self, ref: str, which: Which) -> AttemptPage:
         """List attempts of a run."""

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import typer
 from msgspec.structs import replace
 
-from qbench.cli import render
 from qbench.cli.live import LiveProgress
 from qbench.cli.options import (
     Database,
@@ -21,13 +20,14 @@ from qbench.cli.options import (
     remote,
 )
 from qbench.cli.remote import DEFAULT, RemoteSource, connected
+from qbench.cli.render import console
 from qbench.cli.running import INVALID, check, drive, show
 from qbench.cli.source import Server, Source, open_source, place_of
 from qbench.service.desk import Submission
 from qbench.service.domain import Controls, RunStatus
 from qbench.service.listing import RunProgress
 from qbench.service.pricebook import read_prices
-from qbench.service.report import SCHEMA, to_json
+from qbench.service.reports.values import SCHEMA, to_json
 from qbench.service.store import Store
 
 LOOK_S = 1.0
@@ -44,15 +44,15 @@ def _submit(wish: Wish) -> None:
             _told(made.run.id, json=wish.json, answer=to_json(made))
             return
         word = "queued" if made.created else "taken up again"
-        render.talk.print(f"Run {made.run.id} is {word}.", style="dim")
+        console.talk.print(f"Run {made.run.id} is {word}.", style="dim")
         _follow(source, made.run.id, source.watch(made.run.id), json=wish.json)
 
 
 def _told(run_id: str, *, json: bool, answer: bytes) -> None:
     if json:
-        render.raw(answer)
+        console.raw(answer)
     else:
-        render.out.print(run_id, markup=False)
+        console.out.print(run_id, markup=False)
 
 
 submit = ordering(_submit, "Hand a run to a server and watch it.", remote)
@@ -69,9 +69,9 @@ def _follow(source: Source, run_id: str, told: Iterator[RunProgress], *, json: b
     show(board, json=json)
     for name, state in (last.engines if last else {}).items():
         if ": " in state:
-            render.talk.print(f"{name}: {state}", markup=False)
+            console.talk.print(f"{name}: {state}", markup=False)
     if status is RunStatus.BUDGET:
-        render.talk.print(f"The budget is reached. Go on: qbench resume {run_id} --budget MORE")
+        console.talk.print(f"The budget is reached. Go on: qbench resume {run_id} --budget MORE")
     if status is RunStatus.BUDGET or any(row.validity.invalid for row in board.rows):
         raise typer.Exit(INVALID)
 
@@ -82,9 +82,9 @@ def cancel(ref: RunRef = "last", server: Server = "", json: Json = False) -> Non
     with connected(place_of(server, "") or DEFAULT) as http:
         told = RemoteSource(http).cancel(ref)
     if json:
-        render.raw(to_json({"schema": SCHEMA, "run": told.run}))
+        console.raw(to_json({"schema": SCHEMA, "run": told.run}))
     else:
-        render.talk.print(f"Run {told.run.id} is {told.run.status}.", markup=False)
+        console.talk.print(f"Run {told.run.id} is {told.run.status}.", markup=False)
 
 
 @command

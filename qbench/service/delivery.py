@@ -26,7 +26,7 @@ from msgspec.structs import replace
 
 from qbench import __version__
 from qbench.errors import ConfigError, QbenchError
-from qbench.service.report import to_json
+from qbench.service.reports.values import to_json
 from qbench.service.schedules import Alert, Delivery, Post
 from qbench.service.store import Store
 

@@ -14,7 +14,7 @@ from qbench.benchmarks.analysis.fidelity import (
     same_text,
 )
 from qbench.service.domain import Run, System
-from qbench.service.report import Estimate
+from qbench.service.reports.values import Estimate
 from qbench.service.store import Probe, Store
 
 

@@ -8,7 +8,7 @@ from qbench.errors import Unsupported
 from qbench.kernels.formats import FORMATS, Format, get_format
 from qbench.kernels.paths import ComputePath, Way, architecture_of, way
 from qbench.kernels.sizes import LLAMA_8B, Shape, Size, size_of
-from qbench.service.report import SCHEMA
+from qbench.service.reports.values import SCHEMA
 
 GENERATIONS = ("sm_80", "sm_89", "sm_90", "sm_100")
 """Ampere, Ada, Hopper, Blackwell: the compute capabilities that a list shows side by side."""

@@ -11,7 +11,7 @@ from qbench.benchmarks.transcript import Transcript
 from qbench.service.desk import Desk
 from qbench.service.domain import Controls, Run, RunStatus, System
 from qbench.service.queue import Waiting, WorkerView
-from qbench.service.report import SCHEMA
+from qbench.service.reports.values import SCHEMA
 from qbench.service.store import AttemptView, RunSummary, Store
 
 

@@ -25,11 +25,11 @@ from qbench.service.apiprices import api_price, installed_litellm
 from qbench.service.attribution import call_dollars
 from qbench.service.attribution import reprice as at_price
 from qbench.service.domain import Basis, LedgerLine, Run, new_id
-from qbench.service.evidence import Evidence, known_mean
-from qbench.service.leaderboard import ranked
 from qbench.service.money import MachinePrice, TokenPrice
 from qbench.service.pricebook import PriceBook
-from qbench.service.report import SCHEMA, Leaderboard, to_json
+from qbench.service.reports.evidence import Evidence, known_mean
+from qbench.service.reports.leaderboard import ranked
+from qbench.service.reports.values import SCHEMA, Leaderboard, to_json
 from qbench.service.schedules import Snapshot
 from qbench.service.store import Store
 from qbench.service.store.ledger import DIGITS

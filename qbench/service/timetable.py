@@ -9,7 +9,7 @@ from msgspec import Struct
 from qbench.errors import ConfigError
 from qbench.service.access import Caller
 from qbench.service.domain import new_id
-from qbench.service.report import SCHEMA
+from qbench.service.reports.values import SCHEMA
 from qbench.service.schedules import Alert, Firing, Recurring, Schedule, checked, next_at
 from qbench.service.store import Store
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from qbench.cli.render_history import sparkline
+from qbench.cli.render.timeline import sparkline
 from tests.acceptance.program import Program
 
 NIGHTLY = ("nightly", "--cron", "0 3 * * *", "--timezone", "Europe/Berlin")

@@ -24,7 +24,7 @@ from qbench.service.api import keys
 from qbench.service.authentication import Authenticator
 from qbench.service.keys import KeyOrder, digest_of, issue, revoke
 from qbench.service.rates import Rates
-from qbench.service.report import to_json
+from qbench.service.reports.values import to_json
 from qbench.service.store import Store
 from qbench.service.store.accounts import add_spent
 

@@ -18,12 +18,12 @@ from qbench.benchmarks.transcript import Transcript
 from qbench.benchmarks.usage import token_usage
 from qbench.service.attribution import api_lines
 from qbench.service.domain import Controls, System
-from qbench.service.history import history_of
-from qbench.service.leaderboard import leaderboard_of
 from qbench.service.money import Rates, Tier
 from qbench.service.plan import Plan
 from qbench.service.pricebook import Machine, MachineRate, Model, ModelRate, PriceBook
-from qbench.service.report import to_json
+from qbench.service.reports.history import history_of
+from qbench.service.reports.leaderboard import leaderboard_of
+from qbench.service.reports.values import to_json
 from qbench.service.repricing import reprice
 from qbench.service.schedules import Recurring
 from qbench.service.store import Recorded, Store

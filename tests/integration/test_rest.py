@@ -12,11 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
-from qbench.service.comparison import comparison, frontier_of
 from qbench.service.domain import RunStatus
-from qbench.service.leaderboard import leaderboard_of
 from qbench.service.pricebook import read_prices
-from qbench.service.report import to_json
+from qbench.service.reports.comparison import comparison
+from qbench.service.reports.frontier import frontier_of
+from qbench.service.reports.leaderboard import leaderboard_of
+from qbench.service.reports.values import to_json
 from qbench.service.store import Store
 from qbench.workers.progress import Silent
 from qbench.workers.steps import execute

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from qbench.benchmarks.analysis.drift import Watch
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import RunStatus
-from qbench.service.history import history_of
 from qbench.service.order import Order
-from qbench.service.report import to_json
+from qbench.service.reports.history import history_of
+from qbench.service.reports.values import to_json
 from qbench.service.scheduling import beat, follow
 from qbench.service.store import Store
 from tests.integration.recurring import NIGHTLY, NO_PRICES, START, World, add, work

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from qbench.cli import render_sensitivity
+from qbench.cli.render import layers
 from qbench.cli.sensitivity import _names
 from qbench.errors import ConfigError
 from qbench.workers import sensitivity_measure
@@ -175,7 +175,7 @@ def test_formats_are_taken_once() -> None:
 
 
 def test_the_tables_say_what_was_chosen(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
-    render_sensitivity.report(report, "mine.yaml")
+    layers.report(report, "mine.yaml")
     shown = capsys.readouterr().out
     for words in ("KL alone", "Whole model, on text of its own", "suggested", "random 4"):
         assert words in shown

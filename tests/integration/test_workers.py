@@ -25,9 +25,9 @@ from qbench.service.access import LOCAL
 from qbench.service.broker import CeleryWaker, celery_app
 from qbench.service.desk import Desk, Submission
 from qbench.service.domain import Controls, Run, RunStatus
-from qbench.service.leaderboard import leaderboard_of
 from qbench.service.order import Order
 from qbench.service.queue import SHARD_TRIES, HostingState
+from qbench.service.reports.leaderboard import leaderboard_of
 from qbench.service.store import Store
 from qbench.workers.engines.process import free_port
 from tests.conftest import administer

@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from qbench.benchmarks.chat import Sampling
 from qbench.errors import NotFound
-from qbench.service.comparison import find_system
 from qbench.service.domain import Request, Strategy, System, new_id
+from qbench.service.reports.comparison import find_system
 
 PLAIN = System(model="some/model", format="bf16", engine="scripted")
 FULL = System(

@@ -12,15 +12,16 @@ import pytest
 
 from qbench.benchmarks.suite import Score
 from qbench.errors import NotFound
-from qbench.service.comparison import comparison, frontier_of
 from qbench.service.domain import Controls, Endpoint, EngineSeconds, System
-from qbench.service.evidence import Evidence
-from qbench.service.leaderboard import leaderboard_of
 from qbench.service.order import Order, to_request
 from qbench.service.plan import make_plan
 from qbench.service.pricebook import read_prices
-from qbench.service.recovery import recovery_of
-from qbench.service.report_formats import FormatComparison, FormatReport
+from qbench.service.reports.comparison import comparison
+from qbench.service.reports.evidence import Evidence
+from qbench.service.reports.frontier import frontier_of
+from qbench.service.reports.leaderboard import leaderboard_of
+from qbench.service.reports.recovery import recovery_of
+from qbench.service.reports.recovery_values import FormatComparison, FormatReport
 from qbench.service.store import Store
 from qbench.workers.progress import Silent
 from qbench.workers.steps import execute, grouped

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from qbench.cli import render
+from qbench.cli.render import console
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from qbench.cli import render
 def test_dollars_keep_three_significant_digits_and_say_when_unknown(
     amount: Decimal | float | None, text: str
 ) -> None:
-    assert render.dollars(amount) == text
+    assert console.dollars(amount) == text
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ def test_dollars_keep_three_significant_digits_and_say_when_unknown(
     [(0.85, "850 ms"), (12.34, "12.3 s"), (245, "4 min 05 s"), (7800, "2 h 10 min"), (None, "–")],
 )
 def test_seconds_are_written_for_people(amount: float | None, text: str) -> None:
-    assert render.seconds(amount) == text
+    assert console.seconds(amount) == text
 
 
 def test_an_interval_is_written_as_half_its_width() -> None:
-    assert render.plus_minus(0.20, 0.28) == "± 4.0"
+    assert console.plus_minus(0.20, 0.28) == "± 4.0"

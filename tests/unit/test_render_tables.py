@@ -10,8 +10,16 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from qbench.cli import render, render_tables
-from qbench.service.report import Estimate, Frontier, Leaderboard, Point, Row, Validity, Verdict
+from qbench.cli.render import console, tables
+from qbench.service.reports.values import (
+    Estimate,
+    Frontier,
+    Leaderboard,
+    Point,
+    Row,
+    Validity,
+    Verdict,
+)
 
 Drawn = Callable[[int, Callable[[], None]], str]
 
@@ -22,9 +30,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
 
     def draw(width: int, act: Callable[[], None]) -> str:
         file = io.StringIO()
-        console = Console(file=file, width=width, highlight=False)
-        monkeypatch.setattr(render, "out", console)
-        monkeypatch.setattr(render_tables, "out", console)
+        out = Console(file=file, width=width, highlight=False)
+        monkeypatch.setattr(console, "out", out)
+        monkeypatch.setattr(tables, "out", out)
         act()
         return file.getvalue()
 
@@ -123,7 +131,7 @@ def board(*rows: Row, **changes: Any) -> Leaderboard:
 
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_a_leaderboard_fits_the_terminal_and_loses_nothing(drawn: Drawn, width: int) -> None:
-    text = drawn(width, lambda: render_tables.leaderboard(board()))
+    text = drawn(width, lambda: tables.leaderboard(board()))
     assert max(cell_len(line) for line in text.splitlines()) <= width
     assert "…" not in text
     for shown in (
@@ -148,19 +156,19 @@ def test_a_leaderboard_fits_the_terminal_and_loses_nothing(drawn: Drawn, width: 
 
 
 def test_numbers_are_whole_even_on_a_narrow_terminal(drawn: Drawn) -> None:
-    text = drawn(40, lambda: render_tables.leaderboard(board()))
+    text = drawn(40, lambda: tables.leaderboard(board()))
     assert "…" not in text
     assert "1,231/1,240" in text
 
 
 def test_the_finding_comes_last(drawn: Drawn) -> None:
     found = board()
-    text = drawn(100, lambda: render_tables.leaderboard(found))
+    text = drawn(100, lambda: tables.leaderboard(found))
     assert text.splitlines()[-1] == found.finding
 
 
 def test_what_really_ran_is_marked(drawn: Drawn) -> None:
-    text = drawn(100, lambda: render_tables.leaderboard(board()))
+    text = drawn(100, lambda: tables.leaderboard(board()))
     assert "w4a16† was served as w4a16 group 64." in text
     assert "w8a8‡" in text
     assert "bf16†" not in text
@@ -168,12 +176,12 @@ def test_what_really_ran_is_marked(drawn: Drawn) -> None:
 
 def test_what_a_note_says_is_not_said_twice(drawn: Drawn) -> None:
     found = board(EMULATED, notes=("† emulated: w4a16 group 64 (reference).",))
-    text = drawn(100, lambda: render_tables.leaderboard(found))
+    text = drawn(100, lambda: tables.leaderboard(found))
     assert "was served as" not in text
 
 
 def test_an_invalid_row_says_why_and_shows_no_number(drawn: Drawn) -> None:
-    text = drawn(100, lambda: render_tables.leaderboard(board(BROKEN)))
+    text = drawn(100, lambda: tables.leaderboard(board(BROKEN)))
     assert "INVALID: fp16: nothing was scored" in text
     assert "unpriced" in text
     assert "$0" not in text.replace("$0.0423", "")
@@ -182,7 +190,7 @@ def test_an_invalid_row_says_why_and_shows_no_number(drawn: Drawn) -> None:
 
 def test_names_and_notes_are_never_markup(drawn: Drawn) -> None:
     odd = row("[red]x[/nothing]", verdict=Verdict(kind="baseline"))
-    text = drawn(100, lambda: render_tables.leaderboard(board(odd, finding="[/b] is odd.")))
+    text = drawn(100, lambda: tables.leaderboard(board(odd, finding="[/b] is odd.")))
     assert "[red]x[/nothing]" in text
     assert "[b]odd[/b]" in text
     assert "[/b] is odd." in text
@@ -190,8 +198,8 @@ def test_names_and_notes_are_never_markup(drawn: Drawn) -> None:
 
 def test_systems_are_named_with_their_model_where_there_are_several() -> None:
     other = row("bf16", model="Qwen/Qwen3-0.6B")
-    assert render_tables.name_of(other, (other,)) == "bf16"
-    assert render_tables.name_of(other, (other, BASELINE)) == "Qwen3-0.6B bf16"
+    assert tables.name_of(other, (other,)) == "bf16"
+    assert tables.name_of(other, (other, BASELINE)) == "Qwen3-0.6B bf16"
 
 
 @pytest.mark.parametrize(
@@ -207,24 +215,24 @@ def test_systems_are_named_with_their_model_where_there_are_several() -> None:
 def test_a_small_price_keeps_three_digits_in_any_unit(
     amount: float, scale: float, text: str
 ) -> None:
-    assert render_tables.scaled(amount, scale) == text
+    assert tables.scaled(amount, scale) == text
 
 
 def test_a_column_has_the_largest_unit_that_suits_its_middle() -> None:
-    assert render_tables.unit_for([5e-5, 6e-5, math.inf]) == (1e-6, "µ$")
-    assert render_tables.unit_for([]) == (1.0, "$")
-    assert render_tables.unit_for([2.0]) == (1.0, "$")
+    assert tables.unit_for([5e-5, 6e-5, math.inf]) == (1e-6, "µ$")
+    assert tables.unit_for([]) == (1.0, "$")
+    assert tables.unit_for([2.0]) == (1.0, "$")
 
 
 def test_an_unbounded_cost_of_pass_is_infinite_not_large(drawn: Drawn) -> None:
     never = Estimate(value=math.inf, low=0.002, high=math.inf)
-    text = drawn(80, lambda: render_tables.leaderboard(board(row("bf16", cost_of_pass=never))))
+    text = drawn(80, lambda: tables.leaderboard(board(row("bf16", cost_of_pass=never))))
     assert "∞" in text
     assert "inf " not in text
 
 
 def test_a_run_with_an_unknown_cost_names_no_sum(drawn: Drawn) -> None:
-    text = drawn(80, lambda: render_tables.leaderboard(board(paid=None)))
+    text = drawn(80, lambda: tables.leaderboard(board(paid=None)))
     assert "cost unknown in part" in " ".join(text.split())
 
 
@@ -247,7 +255,7 @@ def test_a_frontier_names_who_is_left_out(drawn: Drawn) -> None:
         left_out={"m fp8": "unpriced"},
         finding="m bf16 is alone.",
     )
-    text = drawn(80, lambda: render_tables.frontier(found))
+    text = drawn(80, lambda: tables.frontier(found))
     assert "m bf16†" in text
     assert "left out: m fp8 (unpriced)" in text
     assert "2.00 ± 0.100" in text
@@ -255,13 +263,13 @@ def test_a_frontier_names_who_is_left_out(drawn: Drawn) -> None:
 
 def test_cells_of_plain_tables_are_never_markup(drawn: Drawn) -> None:
     rows = [("m868r5ce0pqgkw3v", "[/INST] was never closed")]
-    text = drawn(80, lambda: render_tables.rows_of(("Run", "Why"), rows))
+    text = drawn(80, lambda: tables.rows_of(("Run", "Why"), rows))
     assert "[/INST] was never closed" in text
 
 
 def test_unpriced_facts_are_said(drawn: Drawn) -> None:
     facts = {"at_most_dollars": {"a": None, "b": 0.5}, "nothing": {}}
-    text = drawn(80, lambda: render_tables.facts(facts, title="Plan"))
+    text = drawn(80, lambda: tables.facts(facts, title="Plan"))
     assert "a: unpriced" in text
     assert "b: $0.50" in text
     assert "nothing" not in text

@@ -12,13 +12,14 @@ import pytest
 
 from qbench.benchmarks.chat import Sampling
 from qbench.errors import NotFound
-from qbench.service.comparison import comparison, frontier_of
 from qbench.service.domain import Controls
-from qbench.service.leaderboard import leaderboard_of
 from qbench.service.order import Order, to_request
 from qbench.service.plan import make_plan
 from qbench.service.pricebook import read_prices
-from qbench.service.report import to_json
+from qbench.service.reports.comparison import comparison
+from qbench.service.reports.frontier import frontier_of
+from qbench.service.reports.leaderboard import leaderboard_of
+from qbench.service.reports.values import to_json
 from qbench.service.store import Store
 from qbench.workers.progress import Silent
 from qbench.workers.steps import execute

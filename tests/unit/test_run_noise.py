@@ -15,8 +15,8 @@ from qbench.service.domain import Controls
 from qbench.service.order import Order, to_request
 from qbench.service.plan import make_plan
 from qbench.service.pricebook import read_prices
-from qbench.service.report_noise import RunNoise
-from qbench.service.run_noise import noise_of
+from qbench.service.reports.noise import noise_of
+from qbench.service.reports.noise_values import RunNoise
 from qbench.service.store import Store
 from qbench.workers.progress import Silent
 from qbench.workers.steps import execute

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from qbench.service.domain import ComputePath, Endpoint
-from qbench.service.startups import kernel_notes, parser_notes, startup_notes
+from qbench.service.reports.startups import kernel_notes, parser_notes, startup_notes
 
 
 def endpoint(*, kernel: str = "", path: ComputePath = "native", **details: Any) -> Endpoint:

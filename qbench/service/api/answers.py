@@ -12,7 +12,7 @@ from fastapi import Query, Request, Response
 from msgspec import Struct
 
 from qbench.errors import ConfigError
-from qbench.service.report import to_json
+from qbench.service.reports.values import to_json
 
 T = TypeVar("T")
 JSON = "application/json"

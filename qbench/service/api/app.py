@@ -13,7 +13,10 @@ from qbench.service.access import LOCAL, Caller
 from qbench.service.api import (
     attempts,
     catalogue,
+    comparisons,
+    costs,
     events,
+    frontiers,
     health,
     keys,
     metrics,
@@ -79,7 +82,8 @@ def create_app(
     app.state.watches = events.Watches()
     problems.install(app)
     app.add_middleware(MeasuredRequests)
-    own = (runs, events, attempts, results, noise, catalogue, schedules, keys, health, metrics)
+    reading = (results, comparisons, frontiers, costs, noise)
+    own = (runs, events, attempts, *reading, catalogue, schedules, keys, health, metrics)
     for router in (*(module.router for module in own), *routers):
         app.include_router(router)
     app.openapi = _described(app, app.openapi)  # type: ignore[method-assign]

@@ -11,9 +11,9 @@ from fastapi.responses import StreamingResponse
 from qbench.service.api.answers import Cursor, Limit, answer, cursor_of, key_of, problems_of, says
 from qbench.service.api.deps import Reader, StoreDep
 from qbench.service.api.runs import link
-from qbench.service.comparison import find_system
 from qbench.service.listing import AttemptDetail, AttemptPage
-from qbench.service.report import SCHEMA, to_json
+from qbench.service.reports.comparison import find_system
+from qbench.service.reports.values import SCHEMA, to_json
 from qbench.service.store import Store
 
 router = APIRouter(prefix="/v1", tags=["attempts"])

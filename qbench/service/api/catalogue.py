@@ -16,7 +16,7 @@ from qbench.service.catalogue import DEFAULT_MODEL, ENGINES, MODELS, Model
 from qbench.service.formats import Formats, known_formats
 from qbench.service.money import MachinePrice, TokenPrice
 from qbench.service.pricebook import PriceBook
-from qbench.service.report import SCHEMA
+from qbench.service.reports.values import SCHEMA
 
 router = APIRouter(prefix="/v1/catalogue", tags=["catalogue"])
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 
 from qbench.service.access import Caller, Scope
 from qbench.service.desk import Desk
@@ -43,3 +43,8 @@ PricesDep = Annotated[PriceBook, Depends(_prices)]
 Reader = Annotated[Caller, Depends(_needs("read"))]
 Runner = Annotated[Caller, Depends(_needs("run"))]
 Admin = Annotated[Caller, Depends(_needs("admin"))]
+
+Basis = Annotated[
+    Literal["saturated", "dedicated"],
+    Query(description="Of local systems: busy seconds, or the engine's whole life."),
+]

@@ -16,7 +16,7 @@ from qbench.service.api.deps import DeskDep, Reader, StoreDep
 from qbench.service.desk import Desk
 from qbench.service.domain import Run
 from qbench.service.listing import progress_of
-from qbench.service.report import to_json
+from qbench.service.reports.values import to_json
 from qbench.service.store import Store
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from qbench.service import database
 from qbench.service.api.answers import JSON, answer, refer, says
 from qbench.service.api.deps import Reader, StoreDep
 from qbench.service.listing import Workers, workers_of
-from qbench.service.report import SCHEMA
+from qbench.service.reports.values import SCHEMA
 from qbench.service.store import Store
 
 router = APIRouter(tags=["health"])

@@ -12,7 +12,7 @@ from qbench.errors import ConfigError
 from qbench.service.access import ApiKey, AuditEntry, Scope
 from qbench.service.api.deps import Admin, Reader, StoreDep
 from qbench.service.keys import KeyOrder, issue, revoke
-from qbench.service.report import SCHEMA, to_json
+from qbench.service.reports.values import SCHEMA, to_json
 
 router = APIRouter(prefix="/v1", tags=["access"])
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Response
 
 from qbench.service.api.answers import answer, says
 from qbench.service.api.deps import Reader, StoreDep
-from qbench.service.report_noise import RunNoise
-from qbench.service.run_noise import MOST, noise_of
+from qbench.service.reports.noise import MOST, noise_of
+from qbench.service.reports.noise_values import RunNoise
 
 router = APIRouter(prefix="/v1", tags=["results"])
 

@@ -11,8 +11,8 @@ from fastapi.concurrency import run_in_threadpool
 from qbench.service import timetable
 from qbench.service.api.answers import answer, body_of, problems_of, says, takes
 from qbench.service.api.deps import DeskDep, PricesDep, Reader, Runner, StoreDep
-from qbench.service.history import MOST, History, history_of
 from qbench.service.keys import audited
+from qbench.service.reports.history import MOST, History, history_of
 from qbench.service.repricing import Repriced, keep, reprice
 from qbench.service.schedules import Recurring, Schedule
 from qbench.service.scheduling import fire

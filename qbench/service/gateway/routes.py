@@ -23,7 +23,7 @@ from qbench.service.gateway.backend import Backend, Json
 from qbench.service.gateway.metering import Metered, last_event
 from qbench.service.gateway.proxy import Proxy, Upstream
 from qbench.service.gateway.wire import MOST_BYTES, event, read_body, refusal
-from qbench.service.report import to_json
+from qbench.service.reports.values import to_json
 from qbench.service.store import Store
 
 CHAT = "/chat/completions"

@@ -15,7 +15,7 @@ from sqlalchemy import Row, Select, insert, or_, select, update
 
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import Run, new_id
-from qbench.service.report import to_json
+from qbench.service.reports.values import to_json
 from qbench.service.schedules import (
     OPEN,
     Alert,

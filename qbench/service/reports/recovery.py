@@ -12,11 +12,10 @@ from qbench.benchmarks.analysis.recovery import Change, Pair, Ratio, change, rat
 from qbench.benchmarks.analysis.sums import Floats, sample_means
 from qbench.errors import NotFound
 from qbench.service.domain import Basis, System, variant
-from qbench.service.evidence import Evidence, estimate
 from qbench.service.fidelity import fidelity_of
-from qbench.service.findings import against, is_noise
-from qbench.service.report import Estimate, Verdict
-from qbench.service.report_formats import (
+from qbench.service.reports.evidence import Evidence, estimate
+from qbench.service.reports.findings import against, is_noise
+from qbench.service.reports.recovery_values import (
     FormatComparison,
     FormatReport,
     Kept,
@@ -24,6 +23,7 @@ from qbench.service.report_formats import (
     ModelReport,
     Shift,
 )
+from qbench.service.reports.values import Estimate, Verdict
 from qbench.service.store import Store
 
 

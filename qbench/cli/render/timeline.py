@@ -7,11 +7,11 @@ from datetime import datetime
 
 from rich.text import Text
 
-from qbench.cli.render import dim, dollars, draw, out, percent, plain, table
-from qbench.cli.render_tables import leaderboard
-from qbench.service.history import History, Mark, Priced, Track
+from qbench.cli.render.console import dim, dollars, draw, out, percent, plain, table
+from qbench.cli.render.tables import leaderboard
 from qbench.service.notices import headline
-from qbench.service.report import Estimate
+from qbench.service.reports.history import History, Mark, Priced, Track
+from qbench.service.reports.values import Estimate
 from qbench.service.repricing import Repriced
 from qbench.service.schedules import Alert, Firing, Schedule
 from qbench.service.timetable import ScheduleDetail

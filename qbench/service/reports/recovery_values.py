@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from qbench.service.domain import Basis, ComputePath
 from qbench.service.fidelity import Fidelity
-from qbench.service.report import SCHEMA, Estimate, Flips, NoiseFloor, Verdict
+from qbench.service.reports.values import SCHEMA, Estimate, Flips, NoiseFloor, Verdict
 
 
 class Kept(Struct, frozen=True, kw_only=True):

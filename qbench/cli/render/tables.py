@@ -9,9 +9,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from qbench.cli.render import count, dim, dollars, draw, out, percent, plain, seconds, table
+from qbench.cli.render.console import count, dim, dollars, draw, out, percent, plain, seconds, table
 from qbench.service.domain import variant
-from qbench.service.report import Comparison, Estimate, Frontier, Leaderboard, Row
+from qbench.service.reports.values import Comparison, Estimate, Frontier, Leaderboard, Row
 
 MARKS = {"emulated": "†", "weight-only fallback": "‡"}
 COLOURS = {"worse": "red", "better": "green", "equivalent": "green", "invalid": "red"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qbench.service.domain import Endpoint, RunStatus, variant
-from qbench.service.evidence import Evidence
-from qbench.service.report import Estimate, NoiseFloor, Row, Verdict
-from qbench.service.startups import kernel_notes, parser_notes, startup_notes
+from qbench.service.reports.evidence import Evidence
+from qbench.service.reports.startups import kernel_notes, parser_notes, startup_notes
+from qbench.service.reports.values import Estimate, NoiseFloor, Row, Verdict
 
 
 def points(gap: Estimate) -> str:

@@ -16,7 +16,7 @@ from qbench.benchmarks.analysis.resampling import resampled
 from qbench.benchmarks.analysis.sums import Floats, Sums, sums
 from qbench.benchmarks.analysis.validity import Counts, count, invalid
 from qbench.service.domain import Basis, Endpoint, Run, System
-from qbench.service.report import Estimate, Flips, NoiseFloor, Verdict
+from qbench.service.reports.values import Estimate, Flips, NoiseFloor, Verdict
 from qbench.service.store import Store
 
 

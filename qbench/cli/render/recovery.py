@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from qbench.cli.render import count, dim, draw, out, percent, plain, table
-from qbench.cli.render_tables import COLOURS, MARKS
-from qbench.service.report import Estimate, Flips
-from qbench.service.report_formats import FormatComparison, FormatReport, Kept, ModelReport
+from qbench.cli.render.console import count, dim, draw, out, percent, plain, table
+from qbench.cli.render.tables import COLOURS, MARKS
+from qbench.service.reports.recovery_values import FormatComparison, FormatReport, Kept, ModelReport
+from qbench.service.reports.values import Estimate, Flips
 
 
 def by_format(found: FormatComparison) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from qbench.cli.render import dim, draw, out, plain, table
+from qbench.cli.render.console import dim, draw, out, plain, table
 from qbench.workers.sensitivity import Check, Report, Unit
 
 SHOWN = 15

@@ -20,9 +20,9 @@ from qbench.benchmarks.analysis.noise import divergence, length_spread, std_at_a
 from qbench.benchmarks.analysis.sums import Floats, sample_means
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import Run, System, fingerprint
-from qbench.service.evidence import Evidence, estimate
-from qbench.service.report import Estimate
-from qbench.service.report_noise import Configuration, Gap, RunNoise, Spread, short_names
+from qbench.service.reports.evidence import Evidence, estimate
+from qbench.service.reports.noise_values import Configuration, Gap, RunNoise, Spread, short_names
+from qbench.service.reports.values import Estimate
 from qbench.service.store import Store
 
 MOST = 50

@@ -11,8 +11,8 @@ from msgspec import Struct
 from qbench.benchmarks.analysis.drift import DriftReport, State
 from qbench.errors import NotFound
 from qbench.service.domain import Basis, Run
-from qbench.service.leaderboard import leaderboard_of
-from qbench.service.report import SCHEMA, Estimate, Row, VerdictKind
+from qbench.service.reports.leaderboard import leaderboard_of
+from qbench.service.reports.values import SCHEMA, Estimate, Row, VerdictKind
 from qbench.service.schedules import Firing, Schedule, Snapshot
 from qbench.service.store import Store
 from qbench.service.store.runs import ENDED

@@ -11,9 +11,9 @@ from qbench.benchmarks.analysis.costofpass import per_problem, ratio_interval, r
 from qbench.benchmarks.analysis.resampling import percentile_interval, undominated
 from qbench.benchmarks.analysis.validity import Counts
 from qbench.service.domain import Basis, Endpoint, System
-from qbench.service.evidence import Evidence, estimate, known_mean
-from qbench.service.findings import notes, summary
-from qbench.service.report import Estimate, Leaderboard, Row, Validity
+from qbench.service.reports.evidence import Evidence, estimate, known_mean
+from qbench.service.reports.findings import notes, summary
+from qbench.service.reports.values import Estimate, Leaderboard, Row, Validity
 from qbench.service.store import Store
 
 

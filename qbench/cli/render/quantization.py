@@ -9,8 +9,8 @@ from typing import Self
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from qbench.cli import render
-from qbench.cli.render import dim, draw, out, plain, seconds, table
+from qbench.cli.render import console
+from qbench.cli.render.console import dim, draw, out, plain, seconds, table
 from qbench.workers.quantize.cache import Entry
 
 PLAIN_EVERY_S = 10.0
@@ -18,7 +18,7 @@ PLAIN_EVERY_S = 10.0
 
 def say(line: str) -> None:
     """Print a line of talk."""
-    render.talk.print(line, style="dim", markup=False, soft_wrap=True)
+    console.talk.print(line, style="dim", markup=False, soft_wrap=True)
 
 
 class Steps:
@@ -28,7 +28,7 @@ class Steps:
         self._name = name
         self._said_at = time.monotonic()
         self._bars: Progress | None = None
-        if render.talk.is_terminal:
+        if console.talk.is_terminal:
             self._bars = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=24),
@@ -36,7 +36,7 @@ class Steps:
                 TextColumn("{task.fields[what]}", style="dim", markup=False),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(compact=True),
-                console=render.talk,
+                console=console.talk,
                 transient=True,
             )
             self._task = self._bars.add_task(name, total=1, what="")

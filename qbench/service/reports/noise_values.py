@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from qbench.service.report import SCHEMA, Estimate
+from qbench.service.reports.values import SCHEMA, Estimate
 
 UNIT = "characters"
 """Of the divergence index. The paper counts tokens; transcripts hold text."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from qbench.cli.render import count, dim, draw, out, percent, plain, table
-from qbench.cli.render_formats import ends
-from qbench.service.report_noise import RunNoise, short_names
+from qbench.cli.render.console import count, dim, draw, out, percent, plain, table
+from qbench.cli.render.recovery import ends
+from qbench.service.reports.noise_values import RunNoise, short_names
 
 
 def noise(found: RunNoise) -> None:

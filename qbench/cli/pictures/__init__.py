@@ -1,0 +1,40 @@
+"""Pictures of reports: ``--plot out.svg``. One lazy table, for matplotlib takes long to import."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qbench.errors import ConfigError
+
+Plot = Annotated[
+    str, typer.Option("--plot", metavar="FILE", help="Draw it, too: a .svg, .png or .pdf file.")
+]
+
+SUFFIXES = (".svg", ".png", ".pdf")
+
+PICTURES = {
+    "frontier": "qbench.cli.pictures.frontier:paint",
+}
+"""Report to the function that paints it on an empty figure: ``paint(figure, report)``."""
+
+
+def drawn(name: str, report: Any, file: str) -> None:
+    """Paint a report into ``file``; nothing happens where none is named.
+
+    Raises:
+        ConfigError: the file has another suffix, or cannot be written.
+
+    """
+    if not file:
+        return
+    if Path(file).suffix.lower() not in SUFFIXES:
+        raise ConfigError(
+            f"Cannot draw into {file!r}.", hint=f"Name a file that ends in {', '.join(SUFFIXES)}."
+        )
+    module, _, paint = PICTURES[name].partition(":")
+    canvas = importlib.import_module("qbench.cli.pictures.canvas")
+    canvas.save(getattr(importlib.import_module(module), paint), report, Path(file))
