@@ -13,8 +13,9 @@ import numpy as np
 
 from qbench.benchmarks.analysis.clusters import pass_rate
 from qbench.benchmarks.analysis.costofpass import per_problem, ratio_interval, ratio_of_means
+from qbench.benchmarks.analysis.multiplicity import holm
 from qbench.benchmarks.analysis.outcomes import SCORED, Outcomes
-from qbench.benchmarks.analysis.paired import difference, holm
+from qbench.benchmarks.analysis.paired import difference
 from qbench.benchmarks.analysis.resampling import resampled, undominated
 from qbench.benchmarks.analysis.sums import sums
 from qbench.benchmarks.analysis.validity import count

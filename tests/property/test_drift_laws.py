@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from qbench.benchmarks.analysis import exchange
-from qbench.benchmarks.analysis.exchange import discoveries, level_test, passes_test
+from qbench.benchmarks.analysis.exchange import level_test, passes_test
+from qbench.benchmarks.analysis.multiplicity import discoveries
 from qbench.benchmarks.analysis.paired import mcnemar
 
 bits = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)

@@ -179,12 +179,6 @@ def test_mcnemar_exact(one: int, two: int, p: float) -> None:
     assert paired.mcnemar(two, one) == pytest.approx(p)
 
 
-def test_holm() -> None:
-    assert paired.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert paired.holm([0.9, 0.8]) == [1.0, 1.0]
-    assert paired.holm([]) == []
-
-
 def test_sign_flip_agrees_with_all_flips() -> None:
     """Five families of +1 each: 2 of 32 sign patterns are as far from zero."""
     p = paired.sign_flip(np.ones(5), alone(5), seed=3)

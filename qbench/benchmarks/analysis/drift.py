@@ -18,7 +18,8 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from qbench.benchmarks.analysis.clusters import clustered_mean
-from qbench.benchmarks.analysis.exchange import discoveries, level_test, passes_test
+from qbench.benchmarks.analysis.exchange import level_test, passes_test
+from qbench.benchmarks.analysis.multiplicity import discoveries
 from qbench.benchmarks.analysis.paired import widened
 from qbench.benchmarks.analysis.resampling import percentile_interval, weights
 from qbench.benchmarks.analysis.sums import Floats

@@ -144,13 +144,3 @@ def _relabeled(gaps: Floats, weights: Floats, seen: float, seed: int) -> float:
         drawn = runs - 1 - (rng.random((BLOCK, samples)) * weights).astype(np.int64)
         extreme += int((np.abs(gaps[drawn, columns].sum(axis=1)) >= seen - slack).sum())
     return (1 + extreme) / (1 + DRAWS)
-
-
-def discoveries(ps: Floats) -> Floats:
-    """Return Benjamini and Hochberg's adjusted p values (1995), in the order given."""
-    order = np.argsort(ps)[::-1]
-    ranks = np.arange(len(ps), 0, -1)
-    stepped = np.minimum.accumulate(ps[order] * len(ps) / ranks)
-    adjusted = np.empty(len(ps))
-    adjusted[order] = np.minimum(1.0, stepped)
-    return adjusted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,16 +104,6 @@ def sign_flip(gap: Floats, family: NDArray[np.int32], *, seed: int) -> float:
     signs = rng.integers(0, 2, size=(FLIPS, len(totals)), dtype=np.int8) * 2.0 - 1.0
     extreme = int((np.abs(signs @ totals) >= observed - 1e-12).sum())
     return (1 + extreme) / (1 + FLIPS)
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p values (1979), in the order given."""
-    order = sorted(range(len(ps)), key=lambda place: ps[place])
-    adjusted, most = [0.0] * len(ps), 0.0
-    for rank, place in enumerate(order):
-        most = max(most, min(1.0, (len(ps) - rank) * ps[place]))
-        adjusted[place] = most
-    return adjusted
 
 
 def verdict(found: Difference, adjusted_p: float, margin: float) -> Kind:

@@ -9,9 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from qbench.benchmarks.analysis.clusters import PassRate, pass_rate
+from qbench.benchmarks.analysis.multiplicity import holm
 from qbench.benchmarks.analysis.noise import FlipRate, flips
 from qbench.benchmarks.analysis.outcomes import Outcomes
-from qbench.benchmarks.analysis.paired import Difference, difference, holm, needed, verdict
+from qbench.benchmarks.analysis.paired import Difference, difference, needed, verdict
 from qbench.benchmarks.analysis.resampling import resampled
 from qbench.benchmarks.analysis.sums import Floats, Sums, sums
 from qbench.benchmarks.analysis.validity import Counts, count, invalid
