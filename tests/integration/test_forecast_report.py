@@ -1,0 +1,89 @@
+"""Forecasts from runs that the scripted engine made."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qbench.benchmarks.chat import Sampling
+from qbench.service.domain import Controls, Request
+from qbench.service.order import Order, to_request
+from qbench.service.plan import draw_samples, make_plan
+from qbench.service.pricebook import read_prices
+from qbench.service.reports.forecast import Forecast, forecast_of
+from qbench.service.store import Store
+from qbench.workers.progress import Silent
+from qbench.workers.steps import execute
+
+ACCURACY = {"bf16": 0.85, "fp8": 0.8, "w4a16": 0.3}
+
+
+def order(**changes: Any) -> Order:
+    options: dict[str, Any] = {
+        "suite": "sums",
+        "models": ("some/model",),
+        "formats": ("fp8", "w4a16"),
+        "engine": "scripted",
+        "samples": 90,
+        "levels": (1, 2, 3),
+        "sampling": Sampling(),
+        "options": {"accuracy": ACCURACY},
+    }
+    return Order(**options | changes)
+
+
+def run(store: Store, wanted: Order) -> None:
+    plan = make_plan(to_request(wanted), Controls(), now=datetime.now(UTC))
+    store.create_run(plan.run, plan.cells, plan.shards, plan.samples)
+    asyncio.run(execute(plan.run, store, read_prices(), Silent()))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with Store.open(str(tmp_path_factory.mktemp("forecast") / "runs.db")) as opened:
+        for seed in (1, 2, 3, 4):
+            run(opened, order(seed=seed))
+        yield opened
+
+
+def forecast(store: Store, wanted: Order) -> Forecast:
+    request: Request = to_request(wanted)
+    return forecast_of(store, request, draw_samples(request), {})
+
+
+def test_systems_that_ran_before_are_forecast_where_they_were(store: Store) -> None:
+    found = forecast(store, order(seed=9))
+    assert found.runs == 4
+    assert [row.seen for row in found.rows] == ["this system"] * 3
+    for row in found.rows:
+        truth = ACCURACY[row.label.rsplit(" ", 1)[-1]]
+        assert row.pass_rate.low < truth < row.pass_rate.high
+        assert row.pass_rate.high - row.pass_rate.low < 0.25
+
+
+def test_the_forecast_tells_how_it_fared(store: Store) -> None:
+    found = forecast(store, order(seed=9))
+    assert found.held_out is not None
+    covered, total = found.held_out
+    assert total == 12  # four runs of three systems; the copy of the baseline is pooled with it
+    assert covered <= total
+    assert found.error is not None
+    assert found.error < 0.1
+    assert found.finding.startswith("Expected, not measured")
+
+
+def test_another_model_is_less_certain(store: Store) -> None:
+    known = forecast(store, order(seed=9)).rows[0].pass_rate
+    other = forecast(store, order(seed=9, models=("other/model",))).rows[0]
+    assert other.seen == "other models only"
+    assert other.pass_rate.high - other.pass_rate.low > 1.5 * (known.high - known.low)
+
+
+def test_an_empty_database_forecasts_nothing(tmp_path: Path) -> None:
+    with Store.open(str(tmp_path / "none.db")) as empty:
+        found = forecast(empty, order())
+    assert found.rows == ()
+    assert found.finding == "No forecast: too few past runs in this database."
