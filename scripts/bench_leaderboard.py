@@ -69,8 +69,8 @@ def analyse(outcomes: Outcomes) -> None:
     draws, costs = resampled(reduced)
     undominated(draws, costs).mean(axis=0)
     gaps = []
+    count(outcomes, "saturated")
     for place in range(SYSTEMS):
-        count(outcomes, place, "saturated")
         pass_rate(reduced.rates[place], reduced.n[place], reduced.family)
         ratio_of_means(reduced.costs[place], reduced.rates[place])
         per_problem(reduced.costs[place], reduced.rates[place])

@@ -65,7 +65,7 @@ def test_api_money_goes_before_the_basis_and_unknown_stays_unknown() -> None:
 
 
 def test_counts() -> None:
-    a, b = (count(outcomes(), place, "saturated") for place in (0, 1))
+    a, b = count(outcomes(), "saturated")
     assert (a.attempts, a.scored, a.errored, a.unscored) == (3, 3, 0, 0)
     assert (a.truncated, a.parse_failures, a.retries, a.unpriced) == (1, 1, 1, 0)
     assert (a.cached_share, a.prompt_tokens, a.completion_tokens) == (0.25, 200.0, 20.0)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from qbench.benchmarks.analysis.clusters import Mean, clustered_mean
+from qbench.benchmarks.analysis.clusters import ROUNDING, Mean, clustered_mean
 from qbench.benchmarks.analysis.rates import Z
+from qbench.benchmarks.analysis.resampling import CELLS
 from qbench.benchmarks.analysis.sums import Floats
 
 Kind = Literal["equivalent", "worse", "better", "inconclusive"]
@@ -65,21 +67,44 @@ def difference(
     The test is McNemar's exact one where every sample is a family of its own with one attempt,
     else families' sums of differences are flipped in sign (``FLIPS`` seeded draws).
     """
+    return differences([(system, baseline)], family, epochs=epochs, seed=seed)[0]
+
+
+def differences(
+    pairs: Sequence[tuple[Floats, Floats]],
+    family: NDArray[np.int32],
+    *,
+    epochs: int,
+    seed: int = 0,
+) -> list[Difference | None]:
+    """Do what ``difference`` does for many pairs, which share their flips."""
+    found = [_paired(system, baseline, family, epochs) for system, baseline in pairs]
+    flipped = [place for place, gap in enumerate(found) if gap is not None and math.isnan(gap.p)]
+    totals = [_totals(pairs[place][0] - pairs[place][1], family) for place in flipped]
+    for place, p in zip(flipped, sign_flips(totals, seed=seed), strict=True):
+        gap = found[place]
+        assert gap is not None
+        found[place] = replace(gap, p=p)
+    return found
+
+
+def _paired(
+    system: Floats, baseline: Floats, family: NDArray[np.int32], epochs: int
+) -> Difference | None:
+    """Compare two systems; p is NaN where it must be found by flipping."""
     gap = system - baseline
     known = ~np.isnan(gap)
     if not known.any():
         return None
     mean = clustered_mean(gap, family)
     one, two = system[known] >= 0.5, baseline[known] >= 0.5
-    counts = [int(x.sum()) for x in (one & two, one & ~two, ~one & two, ~one & ~two)]
-    if epochs == 1 and mean.clusters == mean.n:
-        p = mcnemar(counts[1], counts[2])
-    else:
-        p = sign_flip(gap[known], family[known], seed=seed)
-    both, only_system, only_baseline, neither = counts
+    both, only_system, only_baseline, neither = (
+        int(x.sum()) for x in (one & two, one & ~two, ~one & two, ~one & ~two)
+    )
+    exact = epochs == 1 and mean.clusters == mean.n
     return Difference(
         mean=mean,
-        p=p,
+        p=mcnemar(only_system, only_baseline) if exact else math.nan,
         both=both,
         only_system=only_system,
         only_baseline=only_baseline,
@@ -97,13 +122,33 @@ def mcnemar(one: int, two: int) -> float:
 
 def sign_flip(gap: Floats, family: NDArray[np.int32], *, seed: int) -> float:
     """Return the two-sided permutation p of a mean difference of zero, by family."""
-    _, group = np.unique(family, return_inverse=True)
-    totals = np.bincount(group, gap)
-    observed = abs(totals.sum())
-    rng = np.random.default_rng(seed)
-    signs = rng.integers(0, 2, size=(FLIPS, len(totals)), dtype=np.int8) * 2.0 - 1.0
-    extreme = int((np.abs(signs @ totals) >= observed - 1e-12).sum())
-    return (1 + extreme) / (1 + FLIPS)
+    return sign_flips([_totals(gap, family)], seed=seed)[0]
+
+
+def _totals(gap: Floats, family: NDArray[np.int32]) -> Floats:
+    """Add (S,) differences up by family, NaN left out."""
+    return np.bincount(family, np.nan_to_num(gap)).astype(np.float64, copy=False)
+
+
+def sign_flips(totals: Sequence[Floats], *, seed: int) -> list[float]:
+    """Return the two-sided permutation p of each pair's (G,) sums of differences by family.
+
+    All pairs see the same ``FLIPS`` seeded draws, so what one pair finds does not depend on the
+    others; a family without a difference changes nothing.
+    """
+    if not totals:
+        return []
+    sums = np.stack(totals, axis=1)
+    families, whole = len(sums), sums.sum(axis=0)
+    least = np.abs(whole) - ROUNDING * np.abs(sums).sum(axis=0)
+    extreme = np.zeros(len(totals), dtype=np.int64)
+    rng, rows = np.random.default_rng(seed), max(1, min(FLIPS, CELLS // max(1, families)))
+    for start in range(0, FLIPS, rows):
+        drawn = rng.bytes(min(rows, FLIPS - start) * -(-families // 8))
+        packed = np.frombuffer(drawn, dtype=np.uint8).reshape(-1, -(-families // 8))
+        plus = np.unpackbits(packed, axis=1, count=families).astype(np.float64)
+        extreme += (np.abs(2 * (plus @ sums) - whole) >= least).sum(axis=0)
+    return [(1 + int(number)) / (1 + FLIPS) for number in extreme]
 
 
 def verdict(found: Difference, adjusted_p: float, margin: float) -> Kind:

@@ -6,6 +6,7 @@ A million attempts become two small matrices in one pass, and resampling never s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,18 +46,16 @@ class Sums:
 
 def sums(outcomes: Outcomes, basis: str) -> Sums:
     """Add up the scored attempts. Local systems are costed on ``basis``, API systems on ``api``."""
+    place, shape = _scored_places(outcomes)
     scored = outcomes.status == SCORED
-    samples = len(outcomes.samples)
-    shape = (len(outcomes.systems), samples)
-    place = (outcomes.system.astype(np.int64) * samples + outcomes.sample)[scored]
 
     def total(values: NDArray[np.generic]) -> Floats:
-        weights = values[scored].astype(np.float64)
-        added = np.bincount(place, weights, shape[0] * samples)
-        return added.reshape(shape).astype(np.float64)
+        added = np.bincount(place, _kept(values, scored), shape[0] * shape[1])
+        return added.reshape(shape).astype(np.float64, copy=False)
 
+    number = np.bincount(place, minlength=shape[0] * shape[1])
     return Sums(
-        n=total(np.ones(len(scored))),
+        n=number.reshape(shape).astype(np.float64),
         passed=total(outcomes.passed),
         cost=total(dollars(outcomes, basis)),
         family=outcomes.sample_family,
@@ -69,21 +68,33 @@ def sample_means(outcomes: Outcomes, values: NDArray[np.generic]) -> Floats:
 
     NaN where nothing was scored or a value is unknown.
     """
-    scored = outcomes.status == SCORED
-    samples = len(outcomes.samples)
-    shape = (len(outcomes.systems), samples)
-    place = (outcomes.system.astype(np.int64) * samples + outcomes.sample)[scored]
-    total = np.bincount(place, values[scored].astype(np.float64), shape[0] * samples)
-    number = np.bincount(place, minlength=shape[0] * samples)
+    place, shape = _scored_places(outcomes)
+    size = shape[0] * shape[1]
+    total = np.bincount(place, _kept(values, outcomes.status == SCORED), size)
+    number = np.bincount(place, minlength=size)
     with np.errstate(invalid="ignore", divide="ignore"):
         return (total / np.where(number == 0, np.nan, number)).reshape(shape).astype(np.float64)
 
 
+def _scored_places(outcomes: Outcomes) -> tuple[NDArray[np.intp], tuple[int, int]]:
+    """Return the place of each scored attempt in a (Y, S) matrix laid out flat, and its shape."""
+    shape = (len(outcomes.systems), len(outcomes.samples))
+    place = np.multiply(outcomes.system, shape[1], dtype=np.intp)
+    place += outcomes.sample
+    return _kept(place, outcomes.status == SCORED), shape
+
+
+def _kept(values: NDArray[Any], scored: NDArray[np.bool_]) -> NDArray[Any]:
+    """Leave out what was not scored; a copy of millions only where something is left out."""
+    return values if scored.all() else values[scored]
+
+
 def dollars(outcomes: Outcomes, basis: str) -> Floats:
     """Return (N,) dollars of each attempt: API cost where there is one, else on ``basis``."""
-    unknown = np.full(len(outcomes.status), np.nan)
-    api = outcomes.cost.get("api", unknown)
-    return np.where(np.isnan(api), outcomes.cost.get(basis, unknown), api)
+    api, own = outcomes.cost.get("api"), outcomes.cost.get(basis)
+    if api is None:
+        return np.full(len(outcomes.status), np.nan) if own is None else own
+    return api if own is None else np.where(np.isnan(api), own, api)
 
 
 def by_family(sums: Sums, values: Floats) -> Floats:

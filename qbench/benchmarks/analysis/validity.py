@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qbench.benchmarks.analysis.outcomes import ERRORED, SCORED, UNSCORED, Outcomes
-from qbench.benchmarks.analysis.sums import dollars
+from qbench.benchmarks.analysis.sums import Floats, dollars
 
 MOST_EXCLUDED = 0.05
 """Share of attempts that may be missing from the score (errored or unscored)."""
@@ -36,32 +38,64 @@ class Counts:
     """Median of the scored attempts."""
 
 
-def count(outcomes: Outcomes, system: int, basis: str) -> Counts:
-    """Count the attempts of ``outcomes.systems[system]``."""
-    mine = outcomes.system == system
-    status = outcomes.status[mine]
-    scored = status == SCORED
-    prompt, cached = outcomes.prompt_tokens[mine], outcomes.cached_tokens[mine]
-    prompted = float(np.nansum(prompt))
-    return Counts(
-        attempts=int(mine.sum()),
-        scored=int(scored.sum()),
-        errored=int((status == ERRORED).sum()),
-        unscored=int((status == UNSCORED).sum()),
-        truncated=int(outcomes.truncated[mine][scored].sum()),
-        parse_failures=int((outcomes.parse_failures[mine][scored] > 0).sum()),
-        unpriced=int(np.isnan(dollars(outcomes, basis)[mine][scored]).sum()),
-        retries=int(outcomes.retries[mine].sum()),
-        cached_share=float(np.nansum(cached)) / prompted if prompted else None,
-        prompt_tokens=_mean(prompt),
-        completion_tokens=_mean(outcomes.completion_tokens[mine]),
-        seconds=float(np.median(outcomes.seconds[mine][scored])) if scored.any() else None,
-    )
+def count(outcomes: Outcomes, basis: str) -> tuple[Counts, ...]:
+    """Count the attempts of every system, in the order of ``outcomes.systems``."""
+    tally = _Tally(outcomes.system, len(outcomes.systems))
+    scored = outcomes.status == SCORED
+    prompt, cached = outcomes.prompt_tokens, outcomes.cached_tokens
+    prompted, medians = tally.sums(prompt), tally.medians(outcomes.seconds, scored)
+    found: dict[str, list[Any]] = {
+        "attempts": tally.number(None),
+        "scored": tally.number(scored),
+        "errored": tally.number(outcomes.status == ERRORED),
+        "unscored": tally.number(outcomes.status == UNSCORED),
+        "truncated": tally.number(outcomes.truncated & scored),
+        "parse_failures": tally.number((outcomes.parse_failures > 0) & scored),
+        "unpriced": tally.number(np.isnan(dollars(outcomes, basis)) & scored),
+        "retries": [int(total) for total in tally.sums(outcomes.retries)],
+        "cached_share": [
+            float(part) / float(whole) if whole else None
+            for part, whole in zip(tally.sums(cached), prompted, strict=True)
+        ],
+        "prompt_tokens": tally.means(prompt),
+        "completion_tokens": tally.means(outcomes.completion_tokens),
+        "seconds": medians,
+    }
+    rows = zip(*found.values(), strict=True)
+    return tuple(Counts(**dict(zip(found, row, strict=True))) for row in rows)
 
 
-def _mean(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else None
+class _Tally:
+    """Sums by system in one pass over all attempts each."""
+
+    def __init__(self, system: NDArray[np.int32], systems: int) -> None:
+        self._system, self._systems = system, systems
+
+    def number(self, chosen: NDArray[np.bool_] | None) -> list[int]:
+        """Count the attempts that were chosen, or all."""
+        system = self._system if chosen is None else self._system[chosen]
+        return [int(n) for n in np.bincount(system, minlength=self._systems)]
+
+    def sums(self, values: NDArray[Any]) -> Floats:
+        """Add values up, unknown ones left out."""
+        unknown = np.isnan(values)
+        known = np.where(unknown, 0, values) if unknown.any() else values
+        added = np.bincount(self._system, known, self._systems)
+        return added.astype(np.float64, copy=False)
+
+    def means(self, values: Floats) -> list[float | None]:
+        """Return means of what is known; None where nothing is."""
+        number = self.number(~np.isnan(values))
+        totals = zip(self.sums(values), number, strict=True)
+        return [float(total) / n if n else None for total, n in totals]
+
+    def medians(self, values: Floats, chosen: NDArray[np.bool_]) -> list[float | None]:
+        """Return medians of the chosen; None without one."""
+        system = self._system[chosen].astype(np.min_scalar_type(max(1, self._systems)))
+        order = np.argsort(system, kind="stable")  # a radix sort up to 16 bits
+        ends = np.cumsum(np.bincount(system, minlength=self._systems))
+        parts = np.split(values[chosen][order], ends[:-1])
+        return [float(np.median(part)) if len(part) else None for part in parts]
 
 
 def invalid(counts: Counts) -> str:

@@ -12,7 +12,13 @@ from qbench.benchmarks.analysis.clusters import PassRate, pass_rate
 from qbench.benchmarks.analysis.multiplicity import holm
 from qbench.benchmarks.analysis.noise import FlipRate, flips
 from qbench.benchmarks.analysis.outcomes import Outcomes
-from qbench.benchmarks.analysis.paired import Difference, difference, needed, verdict
+from qbench.benchmarks.analysis.paired import (
+    Difference,
+    difference,
+    differences,
+    needed,
+    verdict,
+)
 from qbench.benchmarks.analysis.resampling import resampled
 from qbench.benchmarks.analysis.sums import Floats, Sums, sums
 from qbench.benchmarks.analysis.validity import Counts, count, invalid
@@ -61,7 +67,11 @@ class Evidence:
     def counts(self, system_id: str) -> Counts | None:
         """Count a system's attempts; None before its first one."""
         place = self.place(system_id)
-        return None if place is None else count(self.outcomes, place, self.basis)
+        return None if place is None else self._counts[place]
+
+    @cached_property
+    def _counts(self) -> tuple[Counts, ...]:
+        return count(self.outcomes, self.basis)
 
     def invalid(self, system_id: str) -> str:
         """Say why a system must not be ranked; empty when it may."""
@@ -100,13 +110,27 @@ class Evidence:
 
     def judge(self, pairs: Sequence[tuple[str, str]]) -> dict[str, Verdict]:
         """Judge systems against their baselines, p adjusted over all of the pairs (Holm)."""
-        found = {one: self.difference(one, two) for one, two in pairs}
+        found = self._differences(pairs)
         known = {key: gap for key, gap in found.items() if gap is not None}
         adjusted = dict(zip(known, holm([gap.p for gap in known.values()]), strict=True))
         return {
             one: self._verdict((one, two), known.get(one), adjusted.get(one, 1.0))
             for one, two in pairs
         }
+
+    def _differences(self, pairs: Sequence[tuple[str, str]]) -> dict[str, Difference | None]:
+        known = {
+            one: (place, other)
+            for one, two in pairs
+            if (place := self.place(one)) is not None and (other := self.place(two)) is not None
+        }
+        rates = self.sums.rates
+        found = differences(
+            [(rates[place], rates[other]) for place, other in known.values()],
+            self.sums.family,
+            epochs=self.run.request.epochs,
+        )
+        return dict.fromkeys((one for one, _ in pairs), None) | dict(zip(known, found, strict=True))
 
     def _verdict(self, pair: tuple[str, str], gap: Difference | None, p: float) -> Verdict:
         if gap is None or any(self.invalid(system_id) for system_id in pair):
