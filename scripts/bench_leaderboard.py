@@ -16,7 +16,8 @@ from qbench.benchmarks.analysis.costofpass import per_problem, ratio_interval, r
 from qbench.benchmarks.analysis.multiplicity import holm
 from qbench.benchmarks.analysis.outcomes import SCORED, Outcomes
 from qbench.benchmarks.analysis.paired import difference
-from qbench.benchmarks.analysis.resampling import resampled, undominated
+from qbench.benchmarks.analysis.pareto import losses, members
+from qbench.benchmarks.analysis.resampling import resampled
 from qbench.benchmarks.analysis.sums import sums
 from qbench.benchmarks.analysis.validity import count
 
@@ -67,7 +68,7 @@ def analyse(outcomes: Outcomes) -> None:
     """Do what a leaderboard does."""
     reduced = sums(outcomes, "saturated")
     draws, costs = resampled(reduced)
-    undominated(draws, costs).mean(axis=0)
+    members(losses((draws, True), (costs, False))).mean(axis=0)
     gaps = []
     count(outcomes, "saturated")
     for place in range(SYSTEMS):

@@ -133,12 +133,6 @@ def test_percentiles_take_infinity_and_leave_nan_out() -> None:
     assert all(math.isnan(end) for end in resampling.percentile_interval(floats(math.nan)))
 
 
-def test_undominated() -> None:
-    rates = np.array([[0.9, 0.8, 0.8, 0.95, 0.9]])
-    costs = np.array([[2.0, 1.0, 1.5, math.nan, 2.0]])
-    assert resampling.undominated(rates, costs).tolist() == [[True, True, False, False, True]]
-
-
 def test_clustered_mean_by_hand() -> None:
     values, family = floats(1, 1, 0, 0, 1, 0), np.array([0, 0, 1, 1, 2, 2], dtype=np.int32)
     mean = clustered_mean(values, family)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qbench.benchmarks.analysis.sums import Floats, Sums, by_family
 
@@ -41,16 +40,28 @@ def resampled(sums: Sums, *, resamples: int = RESAMPLES, seed: int = 0) -> tuple
     A system with an unpriced attempt has NaN dollars; one with nothing scored in a resample has
     NaN in both.
     """
-    known = ~np.isnan(sums.rates)
+    rates, costs = resampled_means(sums, (sums.rates, sums.costs), resamples=resamples, seed=seed)
+    return rates, costs
+
+
+def resampled_means(
+    sums: Sums, values: Sequence[Floats], *, resamples: int = RESAMPLES, seed: int = 0
+) -> list[Floats]:
+    """Return the (resamples, Y) mean of each (Y, S) matrix over what was scored, drawn together.
+
+    The same seed draws the same families, so that all objectives of all systems belong together.
+    A system with an unknown value of something scored is NaN throughout.
+    """
+    known = sums.n > 0
     counted = by_family(sums, known.astype(np.float64))
-    passed = by_family(sums, sums.rates)
-    paid = by_family(sums, sums.costs)
-    paid[(np.isnan(sums.costs) & known).any(axis=1)] = np.nan
-    columns = np.concatenate([counted, passed, paid]).T.copy()
+    added = [by_family(sums, np.where(known, matrix, 0.0)) for matrix in values]
+    for total, matrix in zip(added, values, strict=True):
+        total[(np.isnan(matrix) & known).any(axis=1)] = np.nan
+    columns = np.concatenate([counted, *added]).T.copy()
     drawn = [block @ columns for block in weights(sums.families, resamples=resamples, seed=seed)]
-    n, rates, costs = np.split(np.concatenate(drawn), 3, axis=1)
+    n, *means = np.split(np.concatenate(drawn), 1 + len(values), axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return rates / n, costs / n
+        return [mean / n for mean in means]
 
 
 def percentile_interval(draws: Floats, level: float = 0.95) -> tuple[float, float]:
@@ -61,16 +72,3 @@ def percentile_interval(draws: Floats, level: float = 0.95) -> tuple[float, floa
     low = int(np.floor((1 - level) / 2 * (len(ordered) - 1)))
     high = int(np.ceil((1 + level) / 2 * (len(ordered) - 1)))
     return float(ordered[low]), float(ordered[high])
-
-
-def undominated(rates: Floats, costs: Floats) -> NDArray[np.bool_]:
-    """Return which of (B, Y) systems no other one beats: at least as good, as cheap, one strictly.
-
-    Equal systems stay together; a system without a known cost is never a member.
-    """
-    members = ~(np.isnan(rates) | np.isnan(costs))
-    for other in range(rates.shape[1]):
-        rate, cost = rates[:, [other]], costs[:, [other]]
-        beaten = (rate >= rates) & (cost <= costs) & ((rate > rates) | (cost < costs))
-        members &= ~beaten
-    return members

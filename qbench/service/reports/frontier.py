@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qbench.benchmarks.analysis.resampling import undominated
+from qbench.benchmarks.analysis.pareto import losses, members
 from qbench.benchmarks.analysis.sums import Floats
 from qbench.service.domain import Basis, System
 from qbench.service.reports.evidence import Evidence, estimate
@@ -46,7 +46,8 @@ def _points(evidence: Evidence, ranked: list[System]) -> list[Point]:
     means = [(evidence.pass_rate(s.id), costs_of(evidence, s.id)) for s in ranked]
     value = np.array([[rate.value if rate else np.nan for rate, _ in means]])
     price = np.array([[cost[0].value if cost[0] else np.nan for _, cost in means]])
-    now, shares = undominated(value, price)[0], on_frontier(evidence)
+    now = members(losses((value, True), (price, False)))[0]
+    shares = on_frontier(evidence)
     made = []
     for at, (system, (rate, (cost, per_pass, _, _))) in enumerate(zip(ranked, means, strict=True)):
         assert rate is not None

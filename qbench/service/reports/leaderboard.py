@@ -8,7 +8,8 @@ from decimal import Decimal
 import numpy as np
 
 from qbench.benchmarks.analysis.costofpass import per_problem, ratio_interval, ratio_of_means
-from qbench.benchmarks.analysis.resampling import percentile_interval, undominated
+from qbench.benchmarks.analysis.pareto import losses, members
+from qbench.benchmarks.analysis.resampling import percentile_interval
 from qbench.benchmarks.analysis.validity import Counts
 from qbench.service.domain import Basis, Endpoint, System
 from qbench.service.reports.evidence import Evidence, estimate, known_mean
@@ -91,9 +92,9 @@ def on_frontier(evidence: Evidence) -> dict[str, float]:
     if not places:
         return {}
     rates, costs = evidence.draws
-    members = undominated(rates[:, places], costs[:, places])
+    found = members(losses((rates[:, places], True), (costs[:, places], False)))
     return {
-        key: float(members[:, column].mean())
+        key: float(found[:, column].mean())
         for column, key in enumerate(ranked)
         if not np.isnan(costs[:, places[column]]).any()
     }
