@@ -29,7 +29,7 @@ def losses(*objectives: tuple[Floats, bool]) -> Floats:
 
 def members(losses: Floats) -> Bools:
     """Return (B, Y): whom no other one beats, at least as good in all objectives, better in one."""
-    found: Bools = ~np.isnan(losses).any(axis=2)
+    found: Bools = np.logical_not(np.isnan(losses).any(axis=2))
     for at, beaten in _beaten(losses):
         found[at] &= ~beaten
     return found
@@ -41,7 +41,7 @@ def dominance(losses: Floats) -> Floats:
     found = np.zeros((systems, systems))
     for place, (_, beaten) in enumerate(_beaten(losses)):
         found[place % systems] += beaten.sum(axis=0)
-    return found / max(1, resamples)
+    return np.asarray(found / max(1, resamples), dtype=np.float64)
 
 
 def _beaten(losses: Floats) -> Iterator[tuple[slice, Bools]]:
