@@ -56,6 +56,10 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "compare": ("qbench.cli.comparing:compare", "Compare two systems of a run, part by part"),
         "noise": ("qbench.cli.comparing:noise", "How far runs of the same systems are apart"),
         "frontier": ("qbench.cli.frontiers:frontier", "Accuracy against cost: who is undominated"),
+        "audit": (
+            "qbench.cli.auditing:audit",
+            "Recompute a published table and judge its rows",
+        ),
         "workers": ("qbench.cli.results:workers", "Who works, what waits, what is used"),
         "history": (
             "qbench.cli.schedules:history",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,7 +151,19 @@ def sign_flips(totals: Sequence[Floats], *, seed: int) -> list[float]:
     return [(1 + int(number)) / (1 + FLIPS) for number in extreme]
 
 
-def verdict(found: Difference, adjusted_p: float, margin: float) -> Kind:
+class Bounded(Protocol):
+    """A difference with its two intervals, paired or not."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 %."""
+
+    @property
+    def narrow(self) -> tuple[float, float]:
+        """90 %."""
+
+
+def verdict(found: Bounded, adjusted_p: float, margin: float) -> Kind:
     """Judge a difference against a margin declared before the run.
 
     ``equivalent``: the 90 % interval lies within the margin on both sides (two one-sided tests

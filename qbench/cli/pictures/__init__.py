@@ -17,6 +17,7 @@ Plot = Annotated[
 SUFFIXES = (".svg", ".png", ".pdf")
 
 PICTURES = {
+    "audit": "qbench.cli.pictures.audit:paint",
     "frontier": "qbench.cli.pictures.frontier:paint",
 }
 """Report to the function that paints it on an empty figure: ``paint(figure, report)``."""
