@@ -33,8 +33,8 @@ class Aggregate:
     """A row of a published table."""
 
     name: str
-    n: int
-    """Independent trials: the tasks, where each was tried several times."""
+    n: float
+    """Independent trials: the tasks, where each was tried several times, or an effective size."""
     passed: float
     """Of n; a mean over several tries need not be whole."""
     cost: float | None = None
@@ -132,5 +132,5 @@ def _per_pass(row: Aggregate, costs: Floats, rates: Floats) -> tuple[float, floa
     if math.isnan(price):
         return None
     if not row.passed:
-        return ratio_interval(price, row.n, costs, np.zeros_like(rates))
+        return ratio_interval(price, int(row.n), costs, np.zeros_like(rates))
     return percentile_interval(per_problem(costs, rates))

@@ -73,7 +73,7 @@ def _rows(found: Audit, group: str) -> None:
     base = found.baselines.get(group)
     headers = ["System", "n>", "Pass %>"]
     priced = any(row.cost is not None for row in found.rows)
-    headers += ["Cost>", "Per pass>", "Front %>"] if priced else []
+    headers += ["Cost>", "$/pass>", "Front>"] if priced else []
     headers += ["Points>", "Verdict"] if found.baselines else []
     made = table(*headers, title=group)
     for row in (one for one in found.rows if one.group == group):
@@ -81,7 +81,11 @@ def _rows(found: Audit, group: str) -> None:
         cells += [*_money(row)] if priced else []
         cells += [*_verdict(row.verdict)] if found.baselines else []
         made.add_row(*cells)
-    said = ["Cost: dollars per attempt; *: undominated"] if priced else []
+    said = (
+        ["cost: dollars per attempt; front: % of draws on the frontier, * undominated"]
+        if priced
+        else []
+    )
     said += [f"points and verdict: against {base}"] if base else []
     made.caption = "; ".join(said)
     draw(made)

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from msgspec import Struct
 
-from qbench.benchmarks.analysis.paired import holm, verdict
+from qbench.benchmarks.analysis.aggregates import Aggregate, standings
+from qbench.benchmarks.analysis.multiplicity import holm
+from qbench.benchmarks.analysis.paired import verdict
 from qbench.benchmarks.analysis.printed import effective
 from qbench.benchmarks.analysis.rates import wilson
-from qbench.benchmarks.analysis.resampling import RESAMPLES, undominated
-from qbench.benchmarks.analysis.sums import Floats
 from qbench.benchmarks.analysis.unpaired import Gap, gap
 from qbench.errors import ConfigError, NotFound
 from qbench.service.reports.audit_checks import Entry, attempts, checks, series
@@ -205,22 +204,18 @@ def _frontiers(entries: Sequence[Entry]) -> dict[int, tuple[bool, float | None]]
 
 
 def _frontier(entries: Sequence[Entry]) -> Iterator[tuple[bool, float | None]]:
-    costs = np.array([[entry.cost.value if entry.cost else np.nan for entry in entries]])
-    now = undominated(np.array([[_accuracy(entry) for entry in entries]]), costs)[0]
     sizes = [_size(entry) for entry in entries]
-    if all(sizes):
-        shares = undominated(_draws(entries, sizes), costs).mean(axis=0)
-        yield from ((bool(one), float(share)) for one, share in zip(now, shares, strict=True))
-    else:
-        yield from ((bool(one), None) for one in now)
-
-
-def _draws(entries: Sequence[Entry], sizes: Sequence[float | None]) -> Floats:
-    """Draw accuracies from Jeffreys' posterior, Beta(passed + 1/2, failed + 1/2)."""
-    n = np.array([size or 0.0 for size in sizes])
-    passed = np.array([_accuracy(entry) for entry in entries]) * n
-    rng = np.random.default_rng(0)
-    return rng.beta(passed + 0.5, n - passed + 0.5, size=(RESAMPLES, len(n)))
+    rows = [
+        Aggregate(
+            name=entry.name,
+            n=size or 1.0,
+            passed=_accuracy(entry) * (size or 1.0),
+            cost=entry.cost.value if entry.cost else None,
+        )
+        for entry, size in zip(entries, sizes, strict=True)
+    ]
+    for one in standings(rows):
+        yield one.undominated, one.on_frontier if all(sizes) else None
 
 
 def _notes(entries: Sequence[Entry], rows: Sequence[AuditRow]) -> Iterator[str]:
