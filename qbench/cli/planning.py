@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from qbench.benchmarks.analysis.paired import detectable
+from qbench.benchmarks.analysis.design import assumed, detectable
 from qbench.cli.options import Wish, ordering
 from qbench.cli.render import console, tables
 from qbench.service.domain import Controls, Request
@@ -30,7 +30,7 @@ def _plan(wish: Wish) -> None:
         "attempts": plan.attempts,
         "cells": len(plan.cells),
         "shards": len(plan.shards),
-        "detectable_difference": detectable(len(plan.samples)),
+        "detectable_difference": detectable(len(plan.samples), assumed().variance(1)),
         "margin": request.margin,
         "dollars_per_hour": _rates(request, wish.controls, prices),
         "at_most_dollars": _ceilings(plan, wish.controls, prices),

@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from scipy import special
 
 from qbench.benchmarks.analysis.clusters import ROUNDING, Mean, clustered_mean
-from qbench.benchmarks.analysis.rates import Z
+from qbench.benchmarks.analysis.design import to_settle
 from qbench.benchmarks.analysis.resampling import CELLS
 from qbench.benchmarks.analysis.sums import Floats
 
-Kind = Literal["equivalent", "worse", "better", "inconclusive"]
+Kind = Literal["equivalent", "non-inferior", "worse", "better", "inconclusive"]
 
 FLIPS = 10_000
-POWER_Z = 0.8416212335729143
-"""80 % point of the normal distribution."""
+HIDDEN = 0.05
 TOST_Z = 1.6448536269514722
 """95 % point: two one-sided tests at 5 % are a 90 % interval."""
 
@@ -50,11 +49,15 @@ class Difference:
 
 
 def widened(mean: Mean, level: float) -> tuple[float, float]:
-    """When all samples agree, allow for the differences that n samples can hide."""
+    """When all samples agree, allow for the differences that n samples can hide.
+
+    All of G families agree with a chance of at most (1 - gap)^G. One of 5 % is ruled out at both
+    levels: in the two one-sided tests of the 90 % interval that is each one's error.
+    """
     if mean.error > 0:
         low, high = mean.interval(level)
     else:
-        hidden = 1 - (1 - level) ** (1 / max(1, mean.clusters))
+        hidden = 1 - HIDDEN ** (1 / max(1, mean.clusters))
         low, high = mean.value - hidden, mean.value + hidden
     return max(-1.0, low), min(1.0, high)
 
@@ -163,44 +166,60 @@ class Bounded(Protocol):
         """90 %."""
 
 
-def verdict(found: Bounded, adjusted_p: float, margin: float) -> Kind:
+def equivalence_p(found: Difference, margin: float) -> float:
+    """Return the p of two one-sided tests against differences of the margin or more.
+
+    Below 5 % exactly where the 90 % interval lies within the margin (Schuirmann 1987).
+    """
+    return max(_beyond(found.mean, margin), _beyond(_turned(found.mean), margin))
+
+
+def non_inferiority_p(found: Difference, margin: float) -> float:
+    """Return the one-sided p against a pass rate that is lower by the margin or more."""
+    return _beyond(found.mean, margin)
+
+
+def _turned(mean: Mean) -> Mean:
+    turned: Mean = replace(mean, value=-mean.value)
+    return turned
+
+
+def _beyond(mean: Mean, margin: float) -> float:
+    """Return the p of a true difference of at most ``-margin``."""
+    room = mean.value + margin
+    if mean.clusters < 2:
+        return 1.0
+    if mean.error > 0:
+        return float(special.stdtr(mean.quantile_freedom, -room / mean.error))
+    return min(1.0, max(0.0, 1 - room) ** mean.clusters) if room > 0 else 1.0
+
+
+def verdict(found: Bounded, adjusted_p: float, margin: float, *, one_sided: bool = False) -> Kind:
     """Judge a difference against a margin declared before the run.
 
     ``equivalent``: the 90 % interval lies within the margin on both sides (two one-sided tests
     at 5 %), even when the difference is significant. ``worse`` and ``better``: the 95 % interval
-    excludes zero and the adjusted p is below 5 %. Everything else is ``inconclusive``.
+    excludes zero and the adjusted p is below 5 %. ``non-inferior``, where ``one_sided`` asks for
+    it: nothing of that, but the 90 % interval lies above minus the margin. Everything else is
+    ``inconclusive``.
     """
-    low, high = found.narrow
-    if -margin < low and high < margin:
+    below, above = found.narrow
+    if -margin < below and above < margin:
         return "equivalent"
     low, high = found.interval
     if adjusted_p < 0.05 and high < 0:
         return "worse"
     if adjusted_p < 0.05 and low > 0:
         return "better"
-    return "inconclusive"
+    return "non-inferior" if one_sided and below > -margin else "inconclusive"
 
 
 def needed(found: Difference, margin: float) -> int | None:
     """Return the samples that settle a verdict at 80 % power, if what was seen is the truth.
 
-    The smaller of what shows the difference and what shows equivalence; None when the data say
-    nothing about their spread.
+    More than there are; None when the data say nothing about their spread.
     """
-    spread, gap = found.mean.error * math.sqrt(found.mean.n), abs(found.mean.value)
-    if not spread > 0:
+    wanted = to_settle(found.mean, margin)
+    if wanted is None or math.isinf(wanted):
         return None
-    wanted = []
-    if gap:
-        wanted.append(((Z + POWER_Z) * spread / gap) ** 2)
-    if gap < margin:
-        wanted.append(((TOST_Z + POWER_Z) * spread / (margin - gap)) ** 2)
-    return math.ceil(max(min(wanted), found.mean.n + 1)) if wanted else None
-
-
-def detectable(n: int, *, discordant: float = 0.3) -> float:
-    """Return the pass-rate difference that ``n`` paired samples show at 80 % power.
-
-    ``discordant`` is the share of samples on which two systems disagree.
-    """
-    return (Z + POWER_Z) * math.sqrt(discordant / n)
+    return math.ceil(max(wanted, found.mean.n + 1))

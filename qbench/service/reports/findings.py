@@ -50,6 +50,8 @@ def against(verdict: Verdict, margin: float, noise: NoiseFloor | None = None) ->
         return f"is inconclusive ({gap}{more})"
     if verdict.kind == "equivalent":
         return f"is equivalent within {100 * margin:g} points ({gap})"
+    if verdict.kind == "non-inferior":
+        return f"is not worse by {100 * margin:g} points or more ({gap})"
     if verdict.kind == "noise floor":
         return f"is the same measured again ({gap})"
     no = ", but within the noise floor: no finding" if is_noise(verdict, noise) else ""

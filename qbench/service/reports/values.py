@@ -30,7 +30,14 @@ class Estimate(Struct, frozen=True, kw_only=True):
 
 
 VerdictKind = Literal[
-    "baseline", "noise floor", "equivalent", "worse", "better", "inconclusive", "invalid"
+    "baseline",
+    "noise floor",
+    "equivalent",
+    "non-inferior",
+    "worse",
+    "better",
+    "inconclusive",
+    "invalid",
 ]
 """``noise floor``: the baseline measured once more; no candidate, and not judged."""
 
