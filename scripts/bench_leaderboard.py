@@ -1,54 +1,58 @@
-"""Time the statistics of a leaderboard over generated attempts: no database, no model.
+"""Time a leaderboard over generated attempts, with its intervals and verdicts: no database.
 
-Usage: ``python scripts/bench_leaderboard.py [--attempts 1000000]``
+Twenty systems of ten epochs; a million attempts are 5,000 samples of each. Every sample is a family
+of its own unless told otherwise: the hardest case, as 10,000 resamples draw 5,000 families each::
+
+    python scripts/bench_leaderboard.py [--attempts 10000000] [--families 200] [--runs 5]
+
+``bench_pandas.py`` compares with the same statistics written in pandas.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
+import sys
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 
 import numpy as np
 
-from qbench.benchmarks.analysis.clusters import pass_rate
-from qbench.benchmarks.analysis.costofpass import per_problem, ratio_interval, ratio_of_means
-from qbench.benchmarks.analysis.multiplicity import holm
 from qbench.benchmarks.analysis.outcomes import SCORED, Outcomes
-from qbench.benchmarks.analysis.paired import difference
-from qbench.benchmarks.analysis.pareto import losses, members
-from qbench.benchmarks.analysis.resampling import resampled
-from qbench.benchmarks.analysis.sums import sums
-from qbench.benchmarks.analysis.validity import count
+from qbench.service.domain import Controls, Request, Run, RunStatus, System
+from qbench.service.reports.evidence import Evidence
+from qbench.service.reports.leaderboard import ranked
+from qbench.service.reports.values import Leaderboard
 
-SYSTEMS = 4
+SYSTEMS = 20
 EPOCHS = 10
-FAMILIES = 200
 
 
-def generated(attempts: int) -> Outcomes:
-    """Make outcomes of four systems that differ by three points each."""
+def generated(attempts: int, families: int = 0) -> Outcomes:
+    """Make outcomes of systems half a point apart; ``families`` 0: a sample is its own family."""
     rng = np.random.default_rng(0)
     samples = attempts // (SYSTEMS * EPOCHS)
-    system, sample, epoch = (
-        part.ravel().astype(np.int32)
-        for part in np.meshgrid(
-            np.arange(SYSTEMS), np.arange(samples), np.arange(EPOCHS), indexing="ij"
-        )
-    )
+    families = families or samples
+    keys = tuple(sorted(system.id for system in systems()))
+    system = np.repeat(np.arange(SYSTEMS, dtype=np.int32), samples * EPOCHS)
+    sample = np.tile(np.repeat(np.arange(samples, dtype=np.int32), EPOCHS), SYSTEMS)
     n = len(system)
-    passed = rng.random(n) < 0.6 - 0.03 * system
+    hardness = rng.normal(0, 0.2, samples)
+    passed = rng.random(n) < 0.6 - 0.005 * system + hardness[sample]
     return Outcomes(
-        systems=tuple(f"s{place}" for place in range(SYSTEMS)),
+        systems=keys,
         samples=tuple(map(str, range(samples))),
-        sample_family=(np.arange(samples) % FAMILIES).astype(np.int32),
-        families=tuple(map(str, range(FAMILIES))),
+        sample_family=(np.arange(samples) % families).astype(np.int32),
+        families=tuple(map(str, range(families))),
         sample_level=np.ones(samples, dtype=np.int32),
         sample_task=np.zeros(samples, dtype=np.int32),
         tasks=("task",),
         system=system,
         sample=sample,
-        epoch=epoch,
+        epoch=np.tile(np.arange(EPOCHS, dtype=np.int32), SYSTEMS * samples),
         status=np.full(n, SCORED, dtype=np.int8),
         passed=passed,
         value=passed.astype(np.float64),
@@ -60,42 +64,80 @@ def generated(attempts: int) -> Outcomes:
         parse_failures=np.zeros(n, dtype=np.int32),
         retries=np.zeros(n, dtype=np.int32),
         calls=np.ones(n, dtype=np.int32),
-        cost={"saturated": rng.random(n) * 1e-4},
+        cost={"saturated": rng.random(n) * 1e-4 * (1 - 0.02 * system)},
     )
 
 
-def analyse(outcomes: Outcomes) -> None:
-    """Do what a leaderboard does."""
-    reduced = sums(outcomes, "saturated")
-    draws, costs = resampled(reduced)
-    members(losses((draws, True), (costs, False))).mean(axis=0)
-    gaps = []
-    count(outcomes, "saturated")
-    for place in range(SYSTEMS):
-        pass_rate(reduced.rates[place], reduced.n[place], reduced.family)
-        ratio_of_means(reduced.costs[place], reduced.rates[place])
-        per_problem(reduced.costs[place], reduced.rates[place])
-        ratio_interval(1.0, FAMILIES, costs[:, place], draws[:, place])
-        gap = difference(reduced.rates[place], reduced.rates[0], reduced.family, epochs=EPOCHS)
-        if gap is not None:
-            gaps.append(gap.p)
-    holm(gaps)
+def systems() -> tuple[System, ...]:
+    """Return the systems that are compared; the first one is the baseline."""
+    return tuple(
+        System(model=f"made/model-{number}", format="bf16", engine="scripted")
+        for number in range(SYSTEMS)
+    )
+
+
+def evidence_of(outcomes: Outcomes) -> Evidence:
+    """Make what a report reads from a database."""
+    request = Request(
+        systems=systems(),
+        baseline=outcomes.systems[0],
+        suite="made",
+        suite_version="1",
+        tasks=outcomes.tasks,
+        levels=(1,),
+        limit=len(outcomes.samples),
+        epochs=EPOCHS,
+        margin=0.01,
+    )
+    run = Run(
+        id="made",
+        request=request,
+        controls=Controls(),
+        status=RunStatus.DONE,
+        created_at=datetime.now(UTC),
+    )
+    planned = dict.fromkeys(outcomes.systems, len(outcomes.samples) * EPOCHS)
+    return Evidence(run=run, basis="saturated", outcomes=outcomes, planned=planned, endpoints=())
+
+
+def leaderboard(outcomes: Outcomes) -> Leaderboard:
+    """Do all that is done after reading."""
+    return ranked(evidence_of(outcomes), Decimal(1))
+
+
+def timed(what: str, once: Callable[[], object], runs: int) -> float:
+    """Print and return the median seconds of ``runs``, with the fastest and slowest."""
+    took = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        once()
+        took.append(time.perf_counter() - began)
+    middle = statistics.median(took)
+    print(f"{what}: median {middle:.2f} s (of {min(took):.2f} to {max(took):.2f})", flush=True)
+    return middle
+
+
+def peak() -> float:
+    """Return the most memory this process ever had, in GB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def main() -> None:
-    """Print the median of five."""
+    """Print the median of some runs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--attempts", type=int, default=1_000_000)
-    outcomes = generated(parser.parse_args().attempts)
-    took = []
-    for _ in range(5):
-        began = time.perf_counter()
-        analyse(outcomes)
-        took.append(time.perf_counter() - began)
-    print(
-        f"{len(outcomes.status):,} attempts, {SYSTEMS} systems, 10,000 resamples: "
-        f"median {statistics.median(took):.2f} s (of {min(took):.2f} to {max(took):.2f})"
+    parser.add_argument("--families", type=int, default=0)
+    parser.add_argument("--runs", type=int, default=5)
+    given = parser.parse_args()
+    outcomes = generated(given.attempts, given.families)
+    before = peak()
+    what = (
+        f"{len(outcomes.status):,} attempts, {SYSTEMS} systems, {len(outcomes.families):,} "
+        "families, 10,000 resamples"
     )
+    timed(what, lambda: leaderboard(outcomes), given.runs)
+    print(f"peak memory: {peak():.2f} GB, of which the attempts themselves {before:.2f} GB")
 
 
 if __name__ == "__main__":

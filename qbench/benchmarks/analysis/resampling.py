@@ -12,8 +12,11 @@ RESAMPLES = 10_000
 BLOCK = 500
 """Most resamples at a time."""
 
-CELLS = 2_500_000
-"""Most weights at a time: bounds memory to 20 MB whatever the number of families."""
+CELLS = 5_000_000
+"""Most weights at a time: bounds memory to 40 MB whatever the number of families."""
+
+SHORT = 2**13
+"""Families up to which 16 random bits are used per draw: above, too many would be rejected."""
 
 
 def weights(families: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[Floats]:
@@ -23,7 +26,7 @@ def weights(families: int, *, resamples: int = RESAMPLES, seed: int = 0) -> Iter
     as fast as its own generator. The same seed and number of families give the same weights.
     """
     rng = np.random.default_rng(seed)
-    small = np.uint16 if families <= 2**16 else np.uint32
+    small = np.uint16 if families <= SHORT else np.uint32
     rows = max(1, min(BLOCK, CELLS // max(1, families)))
     for start in range(0, resamples, rows):
         count = min(rows, resamples - start)
@@ -57,9 +60,13 @@ def resampled_means(
     added = [by_family(sums, np.where(known, matrix, 0.0)) for matrix in values]
     for total, matrix in zip(added, values, strict=True):
         total[(np.isnan(matrix) & known).any(axis=1)] = np.nan
-    columns = np.concatenate([counted, *added]).T.copy()
+    alike, which = np.unique(counted, axis=0, return_inverse=True)  # one, where nothing lacks
+    columns = np.concatenate([alike, *added]).T.copy()
     drawn = [block @ columns for block in weights(sums.families, resamples=resamples, seed=seed)]
-    n, *means = np.split(np.concatenate(drawn), 1 + len(values), axis=1)
+    n, *means = np.split(
+        np.concatenate(drawn), [len(alike) + len(counted) * k for k in range(len(values))], axis=1
+    )
+    n = n[:, which.ravel()]
     with np.errstate(invalid="ignore", divide="ignore"):
         return [mean / n for mean in means]
 
