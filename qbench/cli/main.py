@@ -60,6 +60,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
             "qbench.cli.auditing:audit",
             "Recompute a published table and judge its rows",
         ),
+        "cost-of-pass": ("qbench.cli.costs:cost_of_pass", "What a right answer costs"),
         "workers": ("qbench.cli.results:workers", "Who works, what waits, what is used"),
         "history": (
             "qbench.cli.schedules:history",

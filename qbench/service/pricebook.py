@@ -1,8 +1,9 @@
 """The price book: dated YAML with a source for every number, ours and the user's.
 
 Files hold ``machines`` (dollars per hour, by commitment) and ``models`` (dollars per million
-tokens, for API models that the public lists lack or that the user pays differently). The user's
-file or folder, named by ``QBENCH_PRICES``, replaces ours by name. ``docs/money.md`` shows both.
+tokens, for API models that the public lists lack or that the user pays differently), and the facts
+of ``qbench.service.facts``. The user's file or folder, named by ``QBENCH_PRICES``, replaces ours by
+name. ``docs/money.md`` and ``docs/cost-of-pass.md`` show them.
 """
 
 from __future__ import annotations
@@ -21,13 +22,26 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from qbench.errors import ConfigError, NotFound, PriceMissing
+from qbench.service.facts import (
+    Electricity,
+    Expert,
+    Power,
+    Release,
+    compiled,
+    normal,
+    positive,
+    sourced,
+)
 from qbench.service.money import Commitment, MachinePrice, Rates, Tier, TokenPrice
 
 SHIPPED = Path(__file__).parent / "prices"
 USER_PRICES = "QBENCH_PRICES"
 """Environment variable with the user's own YAML file, or a folder of them."""
 
-_Entry = TypeVar("_Entry", "Machine", "Model")
+KINDS = frozenset({"machines", "models", "experts", "releases", "power", "electricity"})
+
+_Entry = TypeVar("_Entry", "Machine", "Model", Expert, Release, Power, Electricity)
+_Fact = TypeVar("_Fact", "Model", Expert, Release, Power)
 
 
 class MachineRate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,8 +62,8 @@ class MachineRate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     note: str = ""
 
     def __post_init__(self) -> None:
-        _positive(self.dollars_per_hour, "dollars_per_hour")
-        _url(self.source)
+        positive(self.dollars_per_hour, "dollars_per_hour")
+        sourced(self.source)
 
 
 class Machine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,11 +77,7 @@ class Machine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     origin: str = ""
 
     def __post_init__(self) -> None:
-        for pattern in self.matches:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        compiled(self.matches)
 
     @property
     def counted(self) -> bool:
@@ -90,9 +100,9 @@ class ModelRate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for rates in (self.rates, *(tier.rates for tier in self.tiers)):
             for field, value in msgspec.structs.asdict(rates).items():
                 if value is not None:
-                    _positive(value, field)
-        _positive(self.per_request, "per_request")
-        _url(self.source)
+                    positive(value, field)
+        positive(self.per_request, "per_request")
+        sourced(self.source)
 
 
 class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,6 +118,36 @@ class PriceBook(Struct, frozen=True, kw_only=True):
 
     machines: tuple[Machine, ...]
     models: tuple[Model, ...]
+    experts: tuple[Expert, ...] = ()
+    releases: tuple[Release, ...] = ()
+    power: tuple[Power, ...] = ()
+    electricity: tuple[Electricity, ...] = ()
+
+    def expert(self, suite: str) -> Expert | None:
+        """Return what an expert's answer in a suite costs; None where nobody said."""
+        return next((entry for entry in self.experts if entry.name == suite.lower()), None)
+
+    def release(self, model: str) -> Release | None:
+        """Return when a model was released; None where the book does not know."""
+        wanted = normal(model.rsplit("/", 1)[-1])
+        for entry in self.releases:
+            if normal(entry.name) == wanted or any(re.fullmatch(p, wanted) for p in entry.matches):
+                return entry
+        return None
+
+    def watts(self, hardware: str, *, devices: int = 1) -> tuple[Power, Decimal] | None:
+        """Return what ``devices`` devices of ``hardware`` draw at most; None where unknown."""
+        found = self._machine(hardware)
+        if found is None:
+            return None
+        machine, units = found
+        entry = next((entry for entry in self.power if entry.name == machine.name), None)
+        return None if entry is None else (entry, entry.watts * units * devices)
+
+    def kilowatt_hour(self, at: datetime) -> Electricity | None:
+        """Return the newest price of electricity in force at ``at``; None where there is none."""
+        known = [entry for entry in self.electricity if _in_force(entry, _day(at))]
+        return max(known, key=lambda entry: entry.valid_from, default=None)
 
     def machine_price(
         self,
@@ -161,12 +201,12 @@ class PriceBook(Struct, frozen=True, kw_only=True):
             hint = f"{found[0].name} has prices for {sold}. {hint}"
         else:
             names = [machine.name for machine in self.machines]
-            short = _normal(hardware).removeprefix("nvidia-")
+            short = normal(hardware).removeprefix("nvidia-")
             hint = f"{NotFound.among('machine', short, names).hint} {hint}"
         return PriceMissing(f"There is no {commitment} price for {hardware!r}.", hint=hint)
 
     def _machine(self, hardware: str) -> tuple[Machine, int] | None:
-        wanted = _normal(hardware)
+        wanted = normal(hardware)
         for machine in self.machines:
             if wanted == machine.name and not machine.counted:
                 return machine, 1
@@ -197,27 +237,42 @@ def read_book(path: Path) -> PriceBook:
             f"There is no YAML file in the price folder {path}.",
             hint=f"Put one there or unset {USER_PRICES}.",
         )
-    machines: list[Machine] = []
-    models: list[Model] = []
-    for file in files:
-        content = _content(file)
-        machines += _entries(content, "machines", Machine, file)
-        models += _entries(content, "models", Model, file)
-    return PriceBook(machines=tuple(machines), models=tuple(models))
+    read = [(file, _content(file)) for file in files]
+
+    def every(key: str, kind: type[_Entry]) -> tuple[_Entry, ...]:
+        return tuple(entry for file, said in read for entry in _entries(said, key, kind, file))
+
+    return PriceBook(
+        machines=every("machines", Machine),
+        models=every("models", Model),
+        experts=every("experts", Expert),
+        releases=every("releases", Release),
+        power=every("power", Power),
+        electricity=every("electricity", Electricity),
+    )
 
 
 def overlay(under: PriceBook, over: PriceBook) -> PriceBook:
     """Return ``under`` with what ``over`` names replaced.
 
-    A model is replaced whole. A machine keeps its names, and its rates of other commitments.
+    A model or a fact is replaced whole. A machine keeps its names, and its rates of other
+    commitments. Electricity of the user replaces all of ours.
     """
     known = {machine.name: machine for machine in under.machines}
     machines = {entry.name: _over(known.get(entry.name), entry) for entry in over.machines}
-    models = {model.name: model for model in over.models}
     return PriceBook(
         machines=(*machines.values(), *(m for m in under.machines if m.name not in machines)),
-        models=(*models.values(), *(m for m in under.models if m.name not in models)),
+        models=_replaced(under.models, over.models),
+        experts=_replaced(under.experts, over.experts),
+        releases=_replaced(under.releases, over.releases),
+        power=_replaced(under.power, over.power),
+        electricity=over.electricity or under.electricity,
     )
+
+
+def _replaced(under: tuple[_Fact, ...], over: tuple[_Fact, ...]) -> tuple[_Fact, ...]:
+    named = {entry.name for entry in over}
+    return over + tuple(entry for entry in under if entry.name not in named)
 
 
 def _over(under: Machine | None, over: Machine) -> Machine:
@@ -252,10 +307,9 @@ def _content(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"The price file {file} cannot be read: {error}.", hint=hint) from None
     content = {} if content is None else content
-    if not isinstance(content, dict) or not set(content) <= {"machines", "models"}:
-        raise ConfigError(
-            f"The price file {file} is not a mapping of 'machines' and 'models'.", hint=hint
-        )
+    if not isinstance(content, dict) or not set(content) <= KINDS:
+        named = "', '".join(sorted(KINDS))
+        raise ConfigError(f"The price file {file} is not a mapping of '{named}'.", hint=hint)
     return content
 
 
@@ -294,23 +348,9 @@ def _resolve(machine: Machine, rate: MachineRate, *, hardware: str, units: int) 
     )
 
 
-def _normal(hardware: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", hardware.lower()).strip("-")
-
-
-def _in_force(rate: MachineRate | ModelRate, day: date) -> bool:
+def _in_force(rate: MachineRate | ModelRate | Electricity, day: date) -> bool:
     return rate.valid_from <= day and (rate.valid_until is None or day < rate.valid_until)
 
 
 def _day(at: datetime) -> date:
     return at.astimezone(UTC).date()
-
-
-def _positive(value: Decimal, field: str) -> None:
-    if not value.is_finite() or value < 0:
-        raise ValueError(f"`{field}` is {value}, not a number of dollars")
-
-
-def _url(text: str) -> None:
-    if "://" not in text and not text.startswith("own"):
-        raise ValueError(f"`source` is {text!r}: give the URL, or 'own: ...' for your own figures")

@@ -18,6 +18,7 @@ SUFFIXES = (".svg", ".png", ".pdf")
 
 PICTURES = {
     "audit": "qbench.cli.pictures.audit:paint",
+    "cost-of-pass": "qbench.cli.pictures.costs:paint",
     "frontier": "qbench.cli.pictures.frontier:paint",
 }
 """Report to the function that paints it on an empty figure: ``paint(figure, report)``."""
