@@ -59,13 +59,19 @@ def _systems(found: CostsOfPass, names: dict[str, str]) -> Table:
         made.add_row(
             plain(names[row.system_id]),
             percent(row.pass_rate.value if row.pass_rate else None),
-            money(row.cost, scale),
+            _cost(row.cost, scale),
             _ratio(row.ratio_of_means, per),
             "–" if row.per_problem is None else scaled(row.per_problem, per),
             percent(row.solved_share),
         )
     made.caption = f"95 % intervals in brackets; per-problem in {per_unit}, ∞ where never solved"
     return made
+
+
+def _cost(found: Estimate | None, scale: float) -> str:
+    if found is not None and 0 <= found.high - found.low < found.value / 1000:
+        return f"{scaled(found.value, scale)} ± <{scaled(found.value / 1000, scale)}"
+    return money(found, scale)
 
 
 def _ratio(found: Estimate | None, scale: float) -> str:
@@ -114,11 +120,11 @@ def _retried(found: CostsOfPass, names: dict[str, str]) -> Table:
 
 def _frontier(found: CostsOfPass, frontier: FrontierValue) -> Table:
     made = table("Frontier: minimum per problem, then the mean", "A right answer>")
-    made.add_row("V, with every system and the expert", spread(frontier.value))
+    made.add_row("V, with every system and the expert", spread(frontier.value, 3))
     expert = amount(float(found.expert.dollars)) if found.expert else "unknown"
     made.add_row("the expert alone", expert)
-    made.add_row("over the problems that are solved", spread(frontier.solved_only))
-    made.add_row("half of the epochs choose, half pay", spread(frontier.held_out))
+    made.add_row("over the problems that are solved", spread(frontier.solved_only, 3))
+    made.add_row("half of the epochs choose, half pay", spread(frontier.held_out, 3))
     left = f", {frontier.at_expert:,} left to the expert" if found.expert else ""
     made.caption = (
         f"{frontier.problems:,} problems of {frontier.families:,} families, "
@@ -153,9 +159,9 @@ def _releases(found: CostsOfPass) -> Table:
     return made
 
 
-def spread(found: Estimate | None) -> str:
+def spread(found: Estimate | None, digits: int = 2) -> str:
     """Write dollars with their interval in a unit of their own; unknown is a dash."""
-    return "–" if found is None else interval(found, 2)
+    return "–" if found is None else interval(found, digits)
 
 
 def share(found: Estimate | None) -> str:
@@ -167,9 +173,7 @@ def share(found: Estimate | None) -> str:
 
 
 def _percent(part: float) -> str:
-    if 0 < part < 0.0005:
-        return "<0.1"
-    return percent(part, 0 if part == 0 or part >= 0.0995 else 1)
+    return "<1" if 0 < part < 0.005 else percent(part, 0)
 
 
 def names_of(labels: dict[str, str]) -> dict[str, str]:

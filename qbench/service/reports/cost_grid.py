@@ -13,8 +13,8 @@ from qbench.benchmarks.analysis.costofpass import per_problem
 from qbench.benchmarks.analysis.economics.heldout import Half, halves, held_out
 from qbench.benchmarks.analysis.economics.minima import (
     Bounds,
+    drawn_means,
     lowest,
-    resampled_means,
     value_interval,
 )
 from qbench.benchmarks.analysis.resampling import percentile_interval
@@ -113,7 +113,7 @@ class Draws:
         self._places = {key: place for place, key in enumerate(rows)}
         self._grid = grid
         self._rows = rows
-        self._made = resampled_means(np.stack(list(rows.values())), grid.family, seed=seed)
+        self._made = drawn_means(np.stack(list(rows.values())), grid.family, seed=seed)
 
     def mean(self, key: Key) -> float:
         """Return a row's mean."""

@@ -59,17 +59,28 @@ def _cheapest(rows: Sequence[CostOfPass]) -> str:
 
 
 def interval(found: Estimate, digits: int = 3) -> str:
-    """Write dollars with their interval, in one unit: ``3.98 n$ [3.43, 4.60]``.
+    """Write dollars with their interval in the value's unit: ``3.98 n$ [3.43, 4.60]``.
 
-    ``digits``: significant ones of the interval's ends.
+    An end that is a thousandth of the unit or less has a unit of its own. ``digits``: significant
+    ones.
     """
     scale, unit = _unit(found)
-    value = _number(found.value / scale)
-    low, high = (_number(part / scale, digits) for part in (found.low, found.high))
+    low, high = (_end(part, scale, digits) for part in (found.low, found.high))
     if math.isinf(found.value):
-        return f"{value} [{low}, {high}]"
-    said = f"{unit}{value}" if unit == "$" else f"{value} {unit}"
-    return f"{said} [{low}, {high}]"
+        return f"∞ [{low}, {high}]"
+    return f"{_with_unit(found.value / scale, unit, digits)} [{low}, {high}]"
+
+
+def _end(part: float, scale: float, digits: int) -> str:
+    if 0 < part < scale / 1000:
+        own, unit = _unit(Estimate(value=part, low=part, high=part))
+        return _with_unit(part / own, unit, digits)
+    return _number(part / scale, digits)
+
+
+def _with_unit(value: float, unit: str, digits: int) -> str:
+    number = _number(value, digits)
+    return f"{unit}{number}" if unit == "$" else f"{number} {unit}"
 
 
 def amount(dollars: float) -> str:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from qbench.benchmarks.analysis.costofpass import per_problem
 from qbench.benchmarks.analysis.economics.minima import (
-    resampled_means,
+    drawn_means,
     shares,
     value_interval,
 )
@@ -171,7 +171,7 @@ class _Costing:
         if values is None or not known.any():
             return None
         family = self.grid.family[known]
-        made = resampled_means(values[None, known], family, seed=self.seed)
+        made = drawn_means(values[None, known], family, seed=self.seed)
         value, bounds = float(made.means[0]), self.grid.bounds
         there = float((values[known] >= bounds.expert).mean())
         return estimate(

@@ -8,6 +8,7 @@ Infinity is a value: one problem that nobody solves at any price makes V infinit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +66,8 @@ class Resampled:
         return percentile_interval(self.draws[:, row])
 
 
-def resampled_means(
-    values: Floats, family: NDArray[np.int32], *, resamples: int = RESAMPLES, seed: int = 0
+def drawn_means(
+    values: Floats, family: NDArray[np.integer[Any]], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> Resampled:
     """Return the means of (R, S) values and their family bootstrap.
 
