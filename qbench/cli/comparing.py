@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 
 import typer
 
+from qbench.benchmarks.analysis.multiplicity import Correction
 from qbench.cli.options import BasisName, Database, Json, RunRef, basis_of, command
+from qbench.cli.pictures import Plot, drawn
 from qbench.cli.question import Question, of_run
-from qbench.cli.render import console, recovery, spread, tables
+from qbench.cli.render import console, pairs, recovery, spread
 from qbench.cli.source import Server, open_source
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import Basis
 from qbench.service.reports.comparison import comparison
+from qbench.service.reports.comparison_values import Comparison, Pairs
 from qbench.service.reports.noise import noise_of
 from qbench.service.reports.noise_values import RunNoise
+from qbench.service.reports.pairs import pairs_of
 from qbench.service.reports.recovery import recovery_of
 from qbench.service.reports.recovery_values import FormatComparison
-from qbench.service.reports.values import Comparison, to_json
+from qbench.service.reports.values import to_json
+
+T = TypeVar("T")
 
 
-def _comparison(ref: str, first: str, second: str) -> Question[Comparison]:
+def _comparison(ref: str, first: str, second: str, *, one_sided: bool) -> Question[Comparison]:
     return Question(
         kind=Comparison,
-        answer=lambda store: comparison(store, ref, first, second),
+        answer=lambda store: comparison(store, ref, first, second, non_inferior=one_sided),
         path=of_run(ref, "compare"),
-        query={"first": first, "second": second},
+        query={"first": first, "second": second, **_asked(one_sided=one_sided)},
     )
+
+
+def _pairs(ref: str, correction: Correction, *, one_sided: bool) -> Question[Pairs]:
+    return Question(
+        kind=Pairs,
+        answer=lambda store: pairs_of(store, ref, correction, non_inferior=one_sided),
+        path=of_run(ref, "pairs"),
+        query={"correction": correction, **_asked(one_sided=one_sided)},
+    )
+
+
+def _asked(*, one_sided: bool) -> dict[str, str]:
+    return {"non_inferior": "true"} if one_sided else {}
 
 
 def _recovery(ref: str, basis: Basis) -> Question[FormatComparison]:
@@ -56,28 +75,58 @@ def compare(
     by: Annotated[
         str, typer.Option("--by", help="format: the baseline against every format.")
     ] = "",
+    every: Annotated[
+        bool, typer.Option("--all", help="Every system against every other one.")
+    ] = False,
+    correction: Annotated[
+        str,
+        typer.Option(help="Of --all: holm (no false finding), or bh (few of the findings false)."),
+    ] = "holm",
+    non_inferior: Annotated[
+        bool,
+        typer.Option("--non-inferior", help="Ask only that the first is not worse by the margin."),
+    ] = False,
     basis: BasisName = "saturated",
     server: Server = "",
     database: Database = "",
     json: Json = False,
+    plot: Plot = "",
 ) -> None:
-    """Compare two systems of a run part by part, or its baseline with every format."""
+    """Compare two systems by every method, all pairs, or the baseline with every format."""
     if by not in ("", "format"):
         raise NotFound.among("way to compare", by, ["format"])
-    if bool(by) == bool(first) or bool(first) != bool(second):
+    if [bool(first), bool(by), every].count(True) != 1 or bool(first) != bool(second):
         raise ConfigError(
-            "Two systems are compared, or all formats.",
-            hint="qbench compare RUN w4a16 bf16, or qbench compare RUN --by format",
+            "Two systems are compared, or all of them, or all formats.",
+            hint="qbench compare RUN w4a16 bf16, qbench compare RUN --all, "
+            "or qbench compare RUN --by format",
         )
+    if by and plot:
+        raise ConfigError("There is no picture of --by format.", hint="Draw --all, or two systems.")
     with open_source(server, database) as source:
         if by:
             _by_format(source.ask(_recovery(ref, basis_of(basis))), json=json)
-            return
-        found = source.ask(_comparison(ref, first, second))
+        elif every:
+            asked = _pairs(ref, _correction(correction), one_sided=non_inferior)
+            _shown("pairs", source.ask(asked), pairs.pairs, json=json, plot=plot)
+        else:
+            question = _comparison(ref, first, second, one_sided=non_inferior)
+            _shown("comparison", source.ask(question), pairs.comparison, json=json, plot=plot)
+
+
+def _correction(name: str) -> Correction:
+    known: dict[str, Correction] = {"holm": "holm", "bh": "bh"}
+    if name not in known:
+        raise NotFound.among("correction", name, known)
+    return known[name]
+
+
+def _shown(name: str, found: T, draw: Callable[[T], None], *, json: bool, plot: str) -> None:
+    drawn(name, found, plot)
     if json:
         console.raw(to_json(found))
     else:
-        tables.comparison(found)
+        draw(found)
 
 
 def _by_format(found: FormatComparison, *, json: bool) -> None:

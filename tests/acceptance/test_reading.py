@@ -4,6 +4,7 @@ import csv
 import io
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -71,6 +72,20 @@ def test_two_systems_are_compared_part_by_part(finished: Program) -> None:
     assert found["verdict"]["kind"] == "worse"
     text = finished("compare", "last", "w4a16", "bf16").out
     assert "subtract" in text
+    assert "equivalent within 5 (TOST)" in text
+
+
+def test_all_pairs_are_compared_and_drawn(finished: Program, tmp_path: Path) -> None:
+    picture = tmp_path / "pairs.svg"
+    ended = finished("compare", "last", "--all", "--plot", str(picture), COLUMNS="80")
+    assert ended.code == 0, ended.talk
+    assert "Of 3 pairs 2 differ" in " ".join(ended.out.split())
+    assert picture.read_text().startswith("<?xml")
+    found = finished("compare", "last", "--all", "--correction", "bh", "--json").json
+    assert found["correction"] == "bh"
+    assert {pair["verdict"]["kind"] for pair in found["pairs"]} >= {"better"}
+    refused = finished("compare", "last", "--all", "--correction", "bonferroni")
+    assert "holm" in refused.talk
 
 
 def test_every_format_is_compared_with_the_baseline(finished: Program) -> None:
@@ -93,6 +108,8 @@ def test_every_format_is_compared_with_the_baseline(finished: Program) -> None:
         ("last", "w4a16"),
         ("last", "w4a16", "bf16", "--by", "format"),
         ("last", "--by", "task"),
+        ("last", "w4a16", "bf16", "--all"),
+        ("last", "--by", "format", "--plot", "out.svg"),
     ],
 )
 def test_it_is_said_what_can_be_compared(finished: Program, arguments: tuple[str, ...]) -> None:

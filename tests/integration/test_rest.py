@@ -17,6 +17,7 @@ from qbench.service.pricebook import read_prices
 from qbench.service.reports.comparison import comparison
 from qbench.service.reports.frontier import frontier_of
 from qbench.service.reports.leaderboard import leaderboard_of
+from qbench.service.reports.pairs import pairs_of
 from qbench.service.reports.values import to_json
 from qbench.service.store import Store
 from qbench.workers.progress import Silent
@@ -105,6 +106,8 @@ def test_reports_are_those_of_the_command_line(service: Service, done: str) -> N
     assert found == board
     compared = service.get(f"/v1/runs/{done}/compare", first="bf16", second="fp8")
     assert compared == json.loads(to_json(comparison(service.store, done, "bf16", "fp8")))
+    paired = service.get(f"/v1/runs/{done}/pairs", correction="bh", non_inferior="true")
+    assert paired == json.loads(to_json(pairs_of(service.store, done, "bh", non_inferior=True)))
     frontier = service.get(f"/v1/runs/{done}/frontier")
     assert frontier == json.loads(to_json(frontier_of(service.store, done)))
     costs = service.get(f"/v1/runs/{done}/cost-of-pass")

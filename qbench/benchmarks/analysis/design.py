@@ -21,7 +21,8 @@ POWER = 0.8
 DISCORDANT = 0.3
 """Share of samples on which two systems are assumed to disagree before anything is measured."""
 HALVINGS = 80
-DRAWS = 4_000
+GRID = 401
+"""Differences at which an interval of needed samples is looked up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,19 +150,18 @@ def to_settle(mean: Mean, margin: float) -> float | None:
     return min(shown, for_equivalence(margin, variance, gap=mean.value))
 
 
-def settling_interval(mean: Mean, margin: float, *, seed: int = 0) -> tuple[float, float] | None:
-    """Return the middle 80 % of what ``to_settle`` may be: it rests on two uncertain numbers.
+def settling_interval(mean: Mean, margin: float) -> tuple[float, float] | None:
+    """Return what ``to_settle`` may be at 80 %, for the difference it rests on is uncertain.
 
-    The difference is drawn from Student's t around what was seen and the variance from its scaled
-    inverse chi-square, ``DRAWS`` times. None where ``to_settle`` is.
+    The range of ``to_settle`` over all differences within their 80 % t interval, at the spread
+    that was seen. It is wide: needed samples go with the inverse square of a difference, and have
+    a peak between the differences that show themselves and those that show equivalence. None
+    where ``to_settle`` is.
     """
     if not mean.error > 0 or mean.clusters < 2:
         return None
-    rng, freedom = np.random.default_rng(seed), mean.quantile_freedom
-    scale = freedom / rng.chisquare(freedom, DRAWS)
-    variance = mean.error**2 * mean.n * scale
-    gap = mean.value + mean.error * np.sqrt(scale) * rng.standard_normal(DRAWS)
-    shown = (quantile(ALPHA / 2) + quantile(1 - POWER)) ** 2 * variance / gap**2
-    same = _for_equivalence(gap, variance, margin, ALPHA, POWER)
-    low, high = np.quantile(np.minimum(shown, same), [0.1, 0.9])
-    return float(low), float(high)
+    gap = np.linspace(*mean.interval(0.8), GRID)
+    shown = ((quantile(ALPHA / 2) + quantile(1 - POWER)) / np.where(gap == 0, np.nan, gap)) ** 2
+    same = _for_equivalence(gap, np.ones(GRID), margin, ALPHA, POWER)
+    each = np.fmin(shown, same) * mean.error**2 * mean.n
+    return float(each.min()), float(each.max())

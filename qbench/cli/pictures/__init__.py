@@ -17,6 +17,8 @@ Plot = Annotated[
 SUFFIXES = (".svg", ".png", ".pdf")
 
 PICTURES = {
+    "comparison": "qbench.cli.pictures.differences:comparison",
+    "pairs": "qbench.cli.pictures.differences:pairs",
     "audit": "qbench.cli.pictures.audit:paint",
     "cost-of-pass": "qbench.cli.pictures.costs:paint",
     "frontier": "qbench.cli.pictures.frontier:paint",

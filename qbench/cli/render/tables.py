@@ -11,7 +11,7 @@ from rich.text import Text
 
 from qbench.cli.render.console import count, dim, dollars, draw, out, percent, plain, seconds, table
 from qbench.service.domain import variant
-from qbench.service.reports.values import Comparison, Estimate, Frontier, Leaderboard, Row
+from qbench.service.reports.values import Estimate, Frontier, Leaderboard, Row
 
 MARKS = {"emulated": "†", "weight-only fallback": "‡"}
 COLOURS = {"worse": "red", "better": "green", "equivalent": "green", "invalid": "red"}
@@ -192,32 +192,6 @@ def _validity(rows: Sequence[Row]) -> Table:
         " truncated; unread: unreadable tool calls; unpriced; prompt tokens from a cache"
     )
     return made
-
-
-def comparison(found: Comparison) -> None:
-    """Print two systems part by part."""
-    made = table("Part", "n>", "both>", "only 1st>", "only 2nd>", "neither>", "points>", "p>")
-    for part in found.slices:
-        gap = f"{100 * part.difference.value:+.1f} {_span(part.difference, 100)}"
-        numbers = (part.samples, part.both, part.only_first, part.only_second, part.neither)
-        made.add_row(plain(part.name), *(count(n) for n in numbers), gap, f"{part.p:.2g}")
-    out.print(f"1st: {found.first}   2nd: {found.second}", markup=False)
-    out.print()
-    draw(made)
-    if found.components:
-        draw(_components(found))
-    out.print(found.finding, style="bold", markup=False)
-
-
-def _components(found: Comparison) -> Table:
-    made = table("Component (mean)", "1st>", "2nd>")
-    for name, (one, two) in found.components.items():
-        made.add_row(plain(name), _number(one), _number(two))
-    return made
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.3f}"
 
 
 def frontier(found: Frontier) -> None:

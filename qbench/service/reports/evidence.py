@@ -173,9 +173,9 @@ class Evidence:
         return None if found is None else told_flips(found)
 
 
-def judged(gap: Difference, p: float, margin: float) -> Verdict:
+def judged(gap: Difference, p: float, margin: float, *, one_sided: bool = False) -> Verdict:
     """Put a difference and its judgement into one value."""
-    kind = verdict(gap, p, margin)
+    kind = verdict(gap, p, margin, one_sided=one_sided)
     return Verdict(
         kind=kind,
         difference=estimate(gap.mean.value, gap.interval),

@@ -171,37 +171,6 @@ class Leaderboard(Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
 
 
-class Slice(Struct, frozen=True, kw_only=True):
-    """Two systems on a part of the samples."""
-
-    name: str
-    """``all``, ``level 2``, or a task such as ``calendar``."""
-    samples: int
-    both: int
-    only_first: int
-    only_second: int
-    neither: int
-    difference: Estimate
-    """First minus second, in pass rate."""
-    p: float
-    """Unadjusted."""
-
-
-class Comparison(Struct, frozen=True, kw_only=True):
-    """Two systems of a run, part by part."""
-
-    run_id: str
-    first: str
-    second: str
-    """Labels."""
-    verdict: Verdict
-    slices: tuple[Slice, ...]
-    components: dict[str, tuple[float | None, float | None]]
-    """Mean of each score component, by system; None where it has no meaning."""
-    finding: str
-    schema: int = SCHEMA
-
-
 class Point(Struct, frozen=True, kw_only=True):
     """A system on the accuracy-cost plane."""
 
