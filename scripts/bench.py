@@ -14,7 +14,8 @@ PARTS = (
     ("a run, the store, a run's columns", ("bench_store.py", "--rows", "200000")),
     ("the client of every HTTP engine", ("bench_client.py",)),
     ("the service on PostgreSQL and Redis", ("bench_service.py",)),
-    ("statistics over a million attempts", ("bench_leaderboard.py",)),
+    ("a leaderboard over a million attempts", ("bench_leaderboard.py",)),
+    ("the same in pandas", ("bench_pandas.py", "--families", "200")),
 )
 
 

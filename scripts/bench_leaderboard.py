@@ -105,8 +105,8 @@ def leaderboard(outcomes: Outcomes) -> Leaderboard:
     return ranked(evidence_of(outcomes), Decimal(1))
 
 
-def timed(what: str, once: Callable[[], object], runs: int) -> float:
-    """Print wall and CPU seconds of some runs; return the median of the wall.
+def timed(what: str, once: Callable[[], object], runs: int) -> tuple[float, float]:
+    """Print wall and CPU seconds of some runs; return the medians.
 
     CPU seconds are those of both cores; other load on the machine moves them less.
     """
@@ -116,10 +116,10 @@ def timed(what: str, once: Callable[[], object], runs: int) -> float:
         once()
         wall.append(time.perf_counter() - began)
         cpu.append(time.process_time() - used)
-    middle = statistics.median(wall)
+    middle = statistics.median(wall), statistics.median(cpu)
     print(
-        f"{what}: median {middle:.2f} s (of {min(wall):.2f} to {max(wall):.2f}), "
-        f"CPU {statistics.median(cpu):.2f} s ({min(cpu):.2f} to {max(cpu):.2f})",
+        f"{what}: median {middle[0]:.2f} s (of {min(wall):.2f} to {max(wall):.2f}), "
+        f"CPU {middle[1]:.2f} s ({min(cpu):.2f} to {max(cpu):.2f})",
         flush=True,
     )
     return middle

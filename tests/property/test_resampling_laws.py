@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from qbench.benchmarks.analysis.outcomes import ERRORED, SCORED, UNSCORED, Outcomes
 from qbench.benchmarks.analysis.paired import FLIPS, difference, differences, sign_flips
 from qbench.benchmarks.analysis.resampling import percentile_interval, resampled, weights
-from qbench.benchmarks.analysis.sums import Floats, dollars, sums
+from qbench.benchmarks.analysis.sums import Floats, Sums, dollars, sums
 from qbench.benchmarks.analysis.validity import count
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -166,3 +166,24 @@ def test_a_pair_finds_the_same_alone_and_among_others(samples: int, epochs: int,
 def test_an_interval_does_not_ask_for_the_order(values: list[float]) -> None:
     drawn = np.array(values)
     assert percentile_interval(drawn) == percentile_interval(np.sort(drawn)[::-1])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 60), st.integers(1, 9), SEEDS)
+def test_systems_with_as_many_passes_tie_in_every_resample(
+    samples: int, epochs: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    passed = rng.integers(0, epochs + 1, (2, samples)).astype(np.float64)
+    made = Sums(
+        n=np.full((2, samples), float(epochs)),
+        passed=passed,
+        cost=np.ones((2, samples)),
+        family=np.arange(samples, dtype=np.int32),
+        families=samples,
+    )
+    rates, costs = resampled(made, resamples=300, seed=seed)
+    drawn = np.concatenate(list(weights(samples, resamples=300, seed=seed)))
+    exact = (drawn @ passed.T).astype(int)  # whole numbers add up exactly
+    assert ((rates[:, 0] == rates[:, 1]) == (exact[:, 0] == exact[:, 1])).all()
+    assert (costs[:, 0] == costs[:, 1]).all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -142,16 +142,22 @@ def sign_flips(totals: Sequence[Floats], *, seed: int) -> list[float]:
     if not totals:
         return []
     sums = np.stack(totals, axis=1)
-    families, whole = len(sums), sums.sum(axis=0)
+    whole = sums.sum(axis=0)
     least = np.abs(whole) - ROUNDING * np.abs(sums).sum(axis=0)
     extreme = np.zeros(len(totals), dtype=np.int64)
-    rng, rows = np.random.default_rng(seed), max(1, min(FLIPS, CELLS // max(1, families)))
-    for start in range(0, FLIPS, rows):
-        drawn = rng.bytes(min(rows, FLIPS - start) * -(-families // 8))
-        packed = np.frombuffer(drawn, dtype=np.uint8).reshape(-1, -(-families // 8))
-        plus = np.unpackbits(packed, axis=1, count=families).astype(np.float64)
+    for plus in flips(len(sums), seed=seed):
         extreme += (np.abs(2 * (plus @ sums) - whole) >= least).sum(axis=0)
     return [(1 + int(number)) / (1 + FLIPS) for number in extreme]
+
+
+def flips(families: int, *, seed: int) -> Iterator[Floats]:
+    """Yield blocks (B, G) of ``FLIPS`` fair draws in all: 1 where a family keeps its sign, or 0."""
+    rng, width = np.random.default_rng(seed), -(-families // 8)
+    rows = max(1, min(FLIPS, CELLS // max(1, families)))
+    for start in range(0, FLIPS, rows):
+        drawn = rng.bytes(min(rows, FLIPS - start) * width)
+        packed = np.frombuffer(drawn, dtype=np.uint8).reshape(-1, width)
+        yield np.unpackbits(packed, axis=1, count=families).astype(np.float64)
 
 
 class Bounded(Protocol):
