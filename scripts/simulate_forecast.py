@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qbench.benchmarks.analysis.forecast.effects import Cells
-from qbench.benchmarks.analysis.forecast.scores import HeldOut, held_out_scores, log_odds
+from qbench.benchmarks.analysis.forecast.scores import HeldOut, held_out_scores
 
 Floats = NDArray[np.float64]
 MODELS, FORMATS, TASKS, LEVELS = 4, 4, 4, 3
@@ -81,9 +81,7 @@ def tried(world: World, runs: int, samples: int, seed: int) -> HeldOut:
     """Forecast every run of a world from the others."""
     cells, rate, (run, system) = drawn(world, runs, samples, seed)
     trials = np.full(len(rate), float(samples))
-    return held_out_scores(
-        log_odds(cells, rate, trials), rate, trials, run.astype(np.int64), system.astype(np.int64)
-    )
+    return held_out_scores(cells, rate, trials, run.astype(np.int64), system.astype(np.int64))
 
 
 def main() -> None:
@@ -96,11 +94,8 @@ def main() -> None:
         found = [tried(world, runs, samples, seed) for seed in range(worlds)]
         covered, total = sum(f.covered for f in found), sum(f.total for f in found)
         error = 100 * float(np.average([f.error for f in found], weights=[f.total for f in found]))
-        share = 100 * covered / total
-        print(
-            f"{world.name:20} {runs:4} {samples:7} {covered:4}/{total:4} {share:6.1f} {error:14.1f}",
-            flush=True,
-        )
+        start = f"{world.name:20} {runs:4} {samples:7} {covered:4}/{total:4}"
+        print(f"{start} {100 * covered / total:6.1f} {error:14.1f}", flush=True)
 
 
 if __name__ == "__main__":

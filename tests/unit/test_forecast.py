@@ -8,10 +8,10 @@ from qbench.benchmarks.analysis.forecast.scores import (
     COST_SCALE,
     costs,
     effective_trials,
+    fitted_rates,
     held_out_scores,
     interval,
     log_costs,
-    log_odds,
     scores,
 )
 from scripts.simulate_forecast import World, tried
@@ -26,7 +26,7 @@ def test_a_known_system_is_forecast_where_it_was_and_surer_than_an_unknown_one()
     model = [place for place in range(6) for _ in range(4)]
     rate = np.repeat([0.2, 0.3, 0.4, 0.5, 0.6, 0.7], 4)
     trials = np.full(24, 200.0)
-    effects = fitted(log_odds(cells([model]), rate, trials))
+    effects = fitted_rates(cells([model]), rate, trials)
     drawn = scores(effects, cells([[5, 9]]), np.array([200.0, 200.0]))
     known, unknown = interval(drawn[:, 0]), interval(drawn[:, 1])
     assert known.middle == pytest.approx(0.7, abs=0.03)
@@ -38,14 +38,14 @@ def test_a_known_system_is_forecast_where_it_was_and_surer_than_an_unknown_one()
 def test_levels_pull_in_one_direction() -> None:
     level = [float(n % 4) for n in range(16)]
     rate = 1 / (1 + np.exp(np.array(level) - 1.0))
-    effects = fitted(log_odds(cells([[0] * 16], level), rate, np.full(16, 400.0)))
+    effects = fitted_rates(cells([[0] * 16], level), rate, np.full(16, 400.0))
     easy, hard = effects.draws(cells([[0, 0]], [0.0, 4.0]), 500).mean(axis=0)
     assert easy == pytest.approx(1.0, abs=0.2)
     assert hard == pytest.approx(-3.0, abs=0.6)
 
 
 def test_a_forecast_allows_for_the_samples_of_the_run_itself() -> None:
-    effects = fitted(log_odds(cells([[0] * 4]), np.full(4, 0.5), np.full(4, 1000.0)))
+    effects = fitted_rates(cells([[0] * 4]), np.full(4, 0.5), np.full(4, 1000.0))
     drawn = scores(effects, cells([[0, 0]]), np.array([10.0, 1000.0]))
     assert drawn[:, 0].std() > 2 * drawn[:, 1].std()
 
@@ -56,8 +56,8 @@ def test_the_order_of_cells_changes_nothing() -> None:
     rate, trials = rng.random(30), np.full(30, 50.0)
     order = rng.permutation(30)
     wanted = cells([[1, 7], [2, 8], [0, 9]])
-    one = fitted(log_odds(cells(groups.tolist()), rate, trials))
-    two = fitted(log_odds(cells(groups[:, order].tolist()), rate[order], trials))
+    one = fitted_rates(cells(groups.tolist()), rate, trials)
+    two = fitted_rates(cells(groups[:, order].tolist()), rate[order], trials)
     for first, second in zip(
         one.draws(wanted, 4000).mean(axis=0), two.draws(wanted, 4000).mean(axis=0), strict=True
     ):
@@ -90,5 +90,5 @@ def test_eighty_percent_intervals_hold_about_eighty_percent() -> None:
 def test_one_run_alone_cannot_be_held_out() -> None:
     rate, trials = np.array([0.4, 0.5]), np.array([50.0, 50.0])
     run, system = np.zeros(2, dtype=np.int64), np.arange(2)
-    found = held_out_scores(log_odds(cells([[0, 1]]), rate, trials), rate, trials, run, system)
+    found = held_out_scores(cells([[0, 1]]), rate, trials, run, system)
     assert (found.covered, found.total) == (0, 0)

@@ -18,10 +18,10 @@ from qbench.benchmarks.analysis.forecast.scores import (
     HeldOut,
     costs,
     effective_trials,
+    fitted_rates,
     held_out_scores,
     interval,
     log_costs,
-    log_odds,
     scores,
 )
 from qbench.benchmarks.analysis.sums import Floats
@@ -31,7 +31,7 @@ from qbench.service.reports.evidence import Evidence
 from qbench.service.reports.values import SCHEMA
 from qbench.service.store import Store
 
-MOST_CELLS = 400
+MOST_CELLS = 250
 """Newest cells that are looked at: the work grows with their cube."""
 MOST_RUNS = 40
 LEAST_CELLS = 4
@@ -222,15 +222,14 @@ def _rates(
     error = np.nan_to_num(np.array([cell.rate.error for cell in past]))
     trials = effective_trials(rate, error, number)
     cells, target = _coded(past, wanted, _score_groups)
-    measured = log_odds(cells, rate, trials)
     share = float(np.median(trials / number))
-    drawn = scores(fitted(measured), target, np.maximum(1.0, weights * share))
+    drawn = scores(fitted_rates(cells, rate, trials), target, np.maximum(1.0, weights * share))
     runs, systems = (
         _codes(keys) for keys in zip(*((c.run, c.system.id) for c in past), strict=True)
     )
     if len(set(runs)) < CHECKED_RUNS:
         return drawn, None
-    return drawn, held_out_scores(measured, rate, trials, runs, systems)
+    return drawn, held_out_scores(cells, rate, trials, runs, systems)
 
 
 def _costs(past: Sequence[PastCell], wanted: Sequence[PastCell]) -> Floats | None:

@@ -8,7 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from qbench.benchmarks.analysis.forecast.effects import Cells, Effects, Measured, fitted
+from qbench.benchmarks.analysis.forecast.effects import (
+    Cells,
+    Effects,
+    Measured,
+    at,
+    fitted,
+    likeliest,
+)
 from qbench.benchmarks.analysis.sums import Floats
 
 LEVEL = 0.8
@@ -16,6 +23,10 @@ LEVEL = 0.8
 DRAWS = 2_000
 LEAST_ERROR = 0.02
 """Relative error that a measured cost has at least: the same machine is not as fast every day."""
+ROUNDS = 2
+"""Of weighing cells by what is expected there."""
+TRIED = 8
+"""Newest runs that are held out, one at a time."""
 COST_SCALE = 1.5
 """Prior spread of log costs: components usually differ by factors up to about twenty."""
 
@@ -36,13 +47,32 @@ def interval(draws: Floats, level: float = LEVEL) -> Interval:
     return Interval(middle=middle, low=low, high=high)
 
 
-def log_odds(cells: Cells, rate: Floats, trials: Floats) -> Measured:
-    """Take (N,) pass rates over (N,) effective trials to log odds (Haldane's half added).
+def fitted_rates(
+    cells: Cells, rate: Floats, trials: Floats, *, start: Floats | None = None
+) -> Effects:
+    """Fit log odds to (N,) pass rates over (N,) effective trials.
 
-    Effective trials are fewer than samples where families agree within themselves.
+    Starts with the rates' own log odds and then weighs each cell by what the model expects there,
+    not by what was seen: a cell without a pass must not look surer than it is (penalised
+    quasi-likelihood, Breslow and Clayton 1993).
     """
     passed, failed = rate * trials + 0.5, (1 - rate) * trials + 0.5
-    return Measured(cells=cells, value=np.log(passed / failed), variance=1 / passed + 1 / failed)
+    measured = Measured(
+        cells=cells, value=np.log(passed / failed), variance=1 / passed + 1 / failed
+    )
+    for _ in range(ROUNDS):
+        start = likeliest(measured, start=start)
+        measured = _weighed(at(start, measured).means(cells), cells, rate, trials)
+    return fitted(measured, start=start)
+
+
+def _weighed(odds: Floats, cells: Cells, rate: Floats, trials: Floats) -> Measured:
+    """Take (N,) rates to log odds at the log odds that are expected."""
+    least = 0.5 / (trials + 1)
+    expected = np.clip(special.expit(odds), least, 1 - least)
+    slope = expected * (1 - expected)
+    value = special.logit(expected) + (rate - expected) / slope
+    return Measured(cells=cells, value=value, variance=1 / (trials * slope))
 
 
 def log_costs(cells: Cells, cost: Floats, error: Floats) -> Measured:
@@ -67,7 +97,7 @@ def scores(effects: Effects, wanted: Cells, trials: Floats, *, seed: int = 0) ->
     true = special.expit(effects.draws(wanted, DRAWS, seed=seed))
     noise = np.random.default_rng(seed + 1).standard_normal(true.shape)
     measured = true + noise * np.sqrt(true * (1 - true) / trials)
-    return np.clip(measured, 0.0, 1.0)
+    return np.asarray(np.clip(measured, 0.0, 1.0))
 
 
 def costs(effects: Effects, wanted: Cells, *, seed: int = 0) -> Floats:
@@ -87,38 +117,35 @@ class HeldOut:
 
 
 def held_out_scores(
-    measured: Measured,
-    rate: Floats,
-    trials: Floats,
-    run: NDArray[np.int64],
-    owner: NDArray[np.int64],
+    cells: Cells, rate: Floats, trials: Floats, run: NDArray[np.int64], owner: NDArray[np.int64]
 ) -> HeldOut:
-    """Forecast every run from the others.
+    """Forecast each of the newest ``TRIED`` runs from all others.
 
     Args:
-        measured: N cells in log odds.
+        cells: N cells.
         rate: (N,) pass rates as measured.
         trials: (N,) effective trials.
-        run: (N,) run of each cell.
+        run: (N,) run of each cell, newest first in number.
         owner: (N,) system of each cell; what is compared is a system's mean over its cells.
 
     """
-    gaps, covered = [], 0
-    for one in np.unique(run):
+    gaps: list[float] = []
+    covered, start = 0, None
+    for one in np.unique(run)[:TRIED]:
         out = run == one
         if out.all():
             continue
-        effects = fitted(measured.only(~out))
-        drawn = scores(effects, measured.cells.only(out), trials[out])
+        effects = fitted_rates(cells.only(~out), rate[~out], trials[~out], start=start)
+        start = np.median(effects.log_spreads, axis=0)
+        drawn = scores(effects, cells.only(out), trials[out])
         for system in np.unique(owner[out]):
             mine = owner[out] == system
             told = interval(_weighted(drawn[:, mine], trials[out][mine]))
             seen = float(np.average(rate[out][mine], weights=trials[out][mine]))
             gaps.append(abs(seen - told.middle))
             covered += told.low <= seen <= told.high
-    return HeldOut(
-        covered=int(covered), total=len(gaps), error=float(np.mean(gaps)) if gaps else np.nan
-    )
+    error = float(np.mean(gaps)) if gaps else np.nan
+    return HeldOut(covered=int(covered), total=len(gaps), error=error)
 
 
 def _weighted(draws: Floats, weights: Floats) -> Floats:
