@@ -82,9 +82,9 @@ def test_families_that_agree_count_for_fewer_trials() -> None:
 
 
 def test_eighty_percent_intervals_hold_about_eighty_percent() -> None:
-    found = [tried(World("usual"), 8, 40, seed) for seed in range(6)]
+    found = [tried(World("usual"), 5, 40, seed) for seed in range(4)]
     covered, total = sum(f.covered for f in found), sum(f.total for f in found)
-    assert 0.70 < covered / total < 0.90  # three standard errors of some 130 forecasts
+    assert 0.65 < covered / total < 0.95  # three standard errors of some 60 forecasts
 
 
 def test_one_run_alone_cannot_be_held_out() -> None:
