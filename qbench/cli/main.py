@@ -61,6 +61,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
             "Recompute a published table and judge its rows",
         ),
         "cost-of-pass": ("qbench.cli.costs:cost_of_pass", "What a right answer costs"),
+        "scaling": ("qbench.cli.scaling:scaling", "What more attempts at a sample buy"),
         "workers": ("qbench.cli.results:workers", "Who works, what waits, what is used"),
         "history": (
             "qbench.cli.schedules:history",

@@ -37,6 +37,8 @@ def server(finished: Program) -> Iterator[str]:
         ("compare", "last", "--by", "format"),
         ("compare", "last", "--by", "format", "--basis", "dedicated"),
         ("frontier",),
+        ("scaling",),
+        ("scaling", "last", "--k", "1", "--soundness", "0.75", "--budget", "0.1,2", "--at-once"),
         ("watch",),
     ],
 )

@@ -18,6 +18,8 @@ from qbench.service.reports.comparison import comparison
 from qbench.service.reports.frontier import frontier_of
 from qbench.service.reports.leaderboard import leaderboard_of
 from qbench.service.reports.pairs import pairs_of
+from qbench.service.reports.scaling import scaling_of
+from qbench.service.reports.scaling_values import ScalingAsked
 from qbench.service.reports.values import to_json
 from qbench.service.store import Store
 from qbench.workers.progress import Silent
@@ -110,6 +112,11 @@ def test_reports_are_those_of_the_command_line(service: Service, done: str) -> N
     assert paired == json.loads(to_json(pairs_of(service.store, done, "bh", non_inferior=True)))
     frontier = service.get(f"/v1/runs/{done}/frontier")
     assert frontier == json.loads(to_json(frontier_of(service.store, done)))
+    asked = ScalingAsked(ks=(1,), soundness=0.75, budgets=(0.5, 1.0), least_gain=0.01)
+    scaling = service.get(
+        f"/v1/runs/{done}/scaling", k=1, soundness=0.75, budget=[0.5, 1.0], least_gain=0.01
+    )
+    assert scaling == json.loads(to_json(scaling_of(service.store, done, asked)))
     costs = service.get(f"/v1/runs/{done}/cost-of-pass")
     assert {row["label"] for row in costs["rows"]} == {row["label"] for row in board["rows"]}
 

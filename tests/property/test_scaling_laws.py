@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qbench.benchmarks.analysis.scaling import kinetics, saturation
 from qbench.benchmarks.analysis.scaling.coverage import coverage, reliability, voted
 from qbench.benchmarks.analysis.scaling.strategies import PERFECT, outlooks
-from qbench.benchmarks.analysis.scaling.tallies import Row, drawn_means
+from qbench.benchmarks.analysis.scaling.tallies import Redraws, Row
 from qbench.benchmarks.analysis.scaling.verifier import (
     Stakes,
     Verifier,
@@ -173,5 +173,5 @@ def test_resampled_means_of_one_family_are_the_mean(
     n, c = seen
     values = (c / n)[None]
     family = np.zeros(len(n), dtype=np.int32)
-    draws = drawn_means(values, family, resamples=3)
-    assert np.allclose(draws, values.mean())
+    drawn = Redraws(family=family, times=np.ones((3, 1)))
+    assert np.allclose(drawn.means(values), values.mean())

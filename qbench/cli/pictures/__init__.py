@@ -22,6 +22,7 @@ PICTURES = {
     "audit": "qbench.cli.pictures.audit:paint",
     "cost-of-pass": "qbench.cli.pictures.costs:paint",
     "frontier": "qbench.cli.pictures.frontier:paint",
+    "scaling": "qbench.cli.pictures.scaling:paint",
 }
 """Report to the function that paints it on an empty figure: ``paint(figure, report)``."""
 

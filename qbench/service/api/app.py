@@ -24,6 +24,7 @@ from qbench.service.api import (
     problems,
     results,
     runs,
+    scaling,
     schedules,
 )
 from qbench.service.api.answers import ABOUT, KNOWN, PROBLEM, Problem, components, refer
@@ -82,7 +83,7 @@ def create_app(
     app.state.watches = events.Watches()
     problems.install(app)
     app.add_middleware(MeasuredRequests)
-    reading = (results, comparisons, frontiers, costs, noise)
+    reading = (results, comparisons, frontiers, costs, noise, scaling)
     own = (runs, events, attempts, *reading, catalogue, schedules, keys, health, metrics)
     for router in (*(module.router for module in own), *routers):
         app.include_router(router)

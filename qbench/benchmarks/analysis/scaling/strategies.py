@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from qbench.benchmarks.analysis.resampling import undominated
+from qbench.benchmarks.analysis.pareto import losses, members
 from qbench.benchmarks.analysis.scaling.coverage import coverage, voted
 from qbench.benchmarks.analysis.scaling.tallies import Row
 from qbench.benchmarks.analysis.scaling.verifier import Tries, Verifier, answers, measured
@@ -102,9 +103,13 @@ def standing(passed: Floats, cost: Floats, draws: tuple[Floats, Floats]) -> Stan
     """
     if not len(passed):
         return Standing(undominated=(), chance=())
-    now = undominated(passed[None], cost[None])[0]
-    chance = undominated(*draws).mean(axis=0)
+    now = _members(passed[None], cost[None])[0]
+    chance = _members(*draws).mean(axis=0)
     return Standing(undominated=tuple(map(bool, now)), chance=tuple(map(float, chance)))
+
+
+def _members(passed: Floats, cost: Floats) -> NDArray[np.bool_]:
+    return members(losses((passed, True), (cost, False)))
 
 
 def affordable(

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qbench.benchmarks.analysis.clusters import FEW, pass_rate
 from qbench.benchmarks.analysis.outcomes import SCORED, Outcomes
-from qbench.benchmarks.analysis.resampling import percentile_interval, weights
+from qbench.benchmarks.analysis.resampling import weights
 from qbench.benchmarks.analysis.scaling.coverage import Ints, deepest
 from qbench.benchmarks.analysis.sums import Floats
 
@@ -113,38 +112,34 @@ def tally(outcomes: Outcomes, cost: Floats) -> Tally:
     )
 
 
-def drawn_means(
-    values: Floats, family: NDArray[np.int32], *, resamples: int = RESAMPLES, seed: int = 0
-) -> Floats:
-    """Return the (B, R) means of (R, S) values over families drawn with replacement.
+@dataclass(frozen=True, kw_only=True)
+class Redraws:
+    """Families drawn with replacement, once for everything that is told of a run."""
 
-    All rows are drawn alike; NaN values are left out, and a resample without any is NaN.
-    """
-    families = int(family.max(initial=-1)) + 1
-    if not families or not len(values):
-        return np.full((resamples, len(values)), np.nan)
-    there = ~np.isnan(values)
-    held = np.nan_to_num(values)
-    total = np.stack([np.bincount(family, row, families) for row in held])
-    number = np.stack([np.bincount(family, row, families) for row in there.astype(np.float64)])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.concatenate(
-            [
-                (block @ total.T) / (block @ number.T)
-                for block in weights(families, resamples=resamples, seed=seed)
-            ]
-        )
+    family: NDArray[np.int32]
+    """(S,)."""
+    times: Floats
+    """(B, G) how often each family was drawn."""
 
+    @classmethod
+    def of(cls, found: Tally, *, resamples: int = RESAMPLES, seed: int = 0) -> Redraws:
+        """Draw the families of a tally; without any, nothing can be drawn."""
+        if not found.families:
+            return cls(family=found.family, times=np.zeros((resamples, 0)))
+        blocks = weights(found.families, resamples=resamples, seed=seed)
+        return cls(family=found.family, times=np.concatenate(list(blocks)))
 
-def share_interval(draws: Floats, values: Floats, family: NDArray[np.int32]) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of (S,) shares: percentiles of (B,) draws.
+    def means(self, values: Floats) -> Floats:
+        """Return the (B, R) means of (R, S) values, all rows drawn alike.
 
-    With fewer than ``FEW`` families, or where all draws agree, that of ``pass_rate``, which is
-    never of width zero.
-    """
-    low, high = percentile_interval(draws)
-    told = ~np.isnan(values)
-    if low < high and len(np.unique(family[told])) >= FEW:
-        return low, high
-    found = pass_rate(values, np.full(len(values), 2.0), family)
-    return (found.low, found.high) if found else (low, high)
+        NaN values are left out; a resample without any other is NaN.
+        """
+        families = self.times.shape[1]
+
+        def total(rows: Floats) -> Floats:
+            return np.stack([np.bincount(self.family, row, families) for row in rows])
+
+        there = (~np.isnan(values)).astype(np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            drawn = (self.times @ total(np.nan_to_num(values)).T) / (self.times @ total(there).T)
+        return np.asarray(drawn)

@@ -15,7 +15,7 @@ import numpy as np
 from qbench.benchmarks.analysis.scaling.coverage import Ints, by_kind, known
 from qbench.benchmarks.analysis.sums import Floats
 
-HORIZON = 2_000
+HORIZON = 1_000
 """Attempts up to which the best cap is looked for one by one."""
 ROUNDING = 1e-12
 
