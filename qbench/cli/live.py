@@ -88,6 +88,11 @@ class LiveProgress:
             tally.passed += bool(attempt.score and attempt.score.passed)
         self._draw(attempt.system_id, tally)
 
+    def stopped(self, system_id: str, planned: int) -> None:
+        """Shorten the bar of a system that needs no more."""
+        self._tallies[system_id].total = planned
+        self._draw(system_id, self._tallies[system_id])
+
     def follow(self, tallies: dict[str, Tally], spent: Decimal) -> None:
         """Show where a run stands that another process drives."""
         self._spent, self._tallies, self._ended = spent, tallies, 1

@@ -14,7 +14,7 @@ from msgspec import Struct
 from qbench.benchmarks.chat import Sampling
 from qbench.benchmarks.limits import Limits
 from qbench.errors import ConfigError, NotFound
-from qbench.service.domain import Basis, Controls, Strategy
+from qbench.service.domain import Basis, Controls, Strategy, Until
 from qbench.service.order import Order
 
 Database = Annotated[
@@ -112,10 +112,18 @@ def read_order(
         typer.Option(
             "--samples",
             "--limit",
+            "--max-samples",
             "-n",
-            help="Samples per system [default: by model, else 200]",
+            help="Samples per system [default: by model, else 200; with --until decided: at most "
+            "1000]",
         ),
     ] = 0,
+    until: Annotated[
+        str,
+        typer.Option(
+            help="done: ask every sample; decided: stop each system when its verdict is in."
+        ),
+    ] = "done",
     epochs: Annotated[int, typer.Option(help="Attempts at each sample.")] = 1,
     seed: Annotated[int, typer.Option(help="Another seed draws other samples.")] = 0,
     margin: Annotated[
@@ -175,6 +183,7 @@ def read_order(
         strategy=strategy(tool_protocol, examples=examples),
         sampling=Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
         limits=Limits(turns=turns, seconds=time_limit),
+        until=until_of(until),
         options=pairs(option or ()),
     )
     controls = Controls(
@@ -226,6 +235,14 @@ def strategy(tool_protocol: str, *, examples: bool) -> Strategy:
         raise ConfigError(
             f"There is no tool protocol named {tool_protocol!r}.", hint="Known: native, text."
         ) from None
+
+
+def until_of(name: str) -> Until:
+    """Read when a run ends. Raises NotFound."""
+    known: dict[str, Until] = {"done": "done", "decided": "decided"}
+    if name not in known:
+        raise NotFound.among("end of a run", name, known)
+    return known[name]
 
 
 def pairs(texts: Sequence[str]) -> dict[str, Any]:

@@ -111,6 +111,10 @@ def _identity(system: System) -> dict[str, Any]:
     return fields
 
 
+Until = Literal["done", "decided"]
+"""When a run ends: with the last sample, or with the last verdict."""
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """What the user asked for. Its fingerprint decides whether the same command resumes."""
 
@@ -128,12 +132,22 @@ class Request(Struct, frozen=True, kw_only=True):
     margin: float = 0.05
     """Non-inferiority and equivalence margin, in pass-rate units, declared before the run."""
     limits: Limits = Limits()
+    until: Until = "done"
+    """``decided``: asked in rounds, each system until its verdict is in, ``limit`` at most."""
 
     @property
     def id(self) -> str:
-        """Digest of all fields."""
-        systems = [_identity(system) for system in self.systems]
-        return fingerprint(msgspec.to_builtins(self) | {"systems": systems})
+        """Digest of all fields; without ``until`` where all is asked: ids are older than it."""
+        fields = msgspec.to_builtins(self)
+        fields["systems"] = [_identity(system) for system in self.systems]
+        if self.until == "done":
+            del fields["until"]
+        return fingerprint(fields)
+
+    @property
+    def sequential(self) -> bool:
+        """Whether the number of samples depends on what is seen."""
+        return self.until == "decided"
 
 
 class Controls(Struct, frozen=True, kw_only=True):

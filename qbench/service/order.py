@@ -12,10 +12,10 @@ from qbench.benchmarks.catalogue import load_suite
 from qbench.benchmarks.chat import Sampling
 from qbench.benchmarks.suite import Suite
 from qbench.benchmarks.suites.drawing import TRAINING_SEEDS
-from qbench.errors import ConfigError, NotFound
+from qbench.errors import ConfigError, NotFound, Unsupported
 from qbench.kernels.formats import get_format
 from qbench.service.catalogue import DEFAULT_MODEL, MODELS, default_engine, full_name
-from qbench.service.domain import Limits, Request, Strategy, System
+from qbench.service.domain import Limits, Request, Strategy, System, Until
 
 LOADS_FORMATS = ("embedded", "vllm")
 """Engines on which the second measurement of the baseline costs machine time alone."""
@@ -24,6 +24,8 @@ NATIVE = "native"
 """Format name of a model that somebody else serves: what really runs is unknown to us."""
 
 DEFAULT_SAMPLES = 200
+DEFAULT_MOST = 1000
+"""Samples at most where a run goes on until it is decided."""
 DEFAULT_TOKENS = 512
 
 
@@ -50,6 +52,8 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sampling: Sampling = Sampling(max_tokens=0)
     """``max_tokens`` 0: the default for the model."""
     limits: Limits = Limits()
+    until: Until = "done"
+    """``decided``: stop each system when its verdict is in; ``samples`` are the most then."""
     options: dict[str, Any] = {}
 
 
@@ -74,12 +78,23 @@ def to_request(order: Order) -> Request:
         suite_version=suite.version,
         tasks=_tasks(suite, task),
         levels=_levels(suite, order, systems),
-        limit=order.samples or _default_samples(systems),
+        limit=order.samples or _default_samples(order, systems),
         epochs=order.epochs,
         seed=order.seed,
         margin=order.margin,
         limits=order.limits,
+        until=order.until,
     )
+
+
+def refuse_sequential(request: Request) -> None:
+    """Refuse what workers cannot do: they ask every sample. Raises Unsupported."""
+    if request.sequential:
+        raise Unsupported(
+            "A service asks every sample: it cannot stop a run that is decided.",
+            hint="Do it in one process: qbench run --until decided ... (or qbench resume RUN "
+            "without --server); or submit it without --until decided.",
+        )
 
 
 def _check_numbers(order: Order) -> None:
@@ -123,7 +138,9 @@ def _default_levels(systems: Iterable[System]) -> tuple[int, ...]:
     return tuple(sorted(shared))
 
 
-def _default_samples(systems: Iterable[System]) -> int:
+def _default_samples(order: Order, systems: Iterable[System]) -> int:
+    if order.until == "decided":
+        return DEFAULT_MOST
     known = [MODELS[s.model].samples if s.model in MODELS else 0 for s in systems]
     return max(known) or DEFAULT_SAMPLES
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -21,6 +21,7 @@ from qbench.service.domain import (
     System,
     new_id,
 )
+from qbench.service.rounds import round_numbers
 
 SHARD_ATTEMPTS = 64
 """Attempts per shard: small enough to spread and to lose, large enough to cost nothing."""
@@ -67,11 +68,13 @@ def plan_of(run: Run) -> Plan:
     """
     request = run.request
     samples = draw_samples(request)
+    cut = _rounds if request.sequential else _slices
+    slices = {task: cut(request, samples, task) for task in request.tasks}
     pairs = [
-        (cell, shards)
+        _cell(run, system, task, slices[task])
         for system in request.systems
         for task in request.tasks
-        for cell, shards in _cell(run, system, task, samples)
+        if slices[task]
     ]
     return Plan(
         run=run,
@@ -94,24 +97,36 @@ def draw_samples(request: Request) -> tuple[Sample, ...]:
     return samples
 
 
-def _cell(
-    run: Run, system: System, task: str, samples: Sequence[Sample]
-) -> Iterator[tuple[Cell, tuple[Shard, ...]]]:
-    """Yield the cell of ``system`` x ``task`` with its shards, or nothing if it has no samples."""
+Slices = list[tuple[str, ...]]
+"""Sample ids of each shard of a cell."""
+
+
+def _slices(request: Request, samples: Sequence[Sample], task: str) -> Slices:
     ids = [sample.id for sample in samples if sample.task == task]
-    size = max(1, SHARD_ATTEMPTS // run.request.epochs)
-    slices = [tuple(ids[start : start + size]) for start in range(0, len(ids), size)]
-    if not slices:
-        return
+    size = max(1, SHARD_ATTEMPTS // request.epochs)
+    return [tuple(ids[start : start + size]) for start in range(0, len(ids), size)]
+
+
+def _rounds(request: Request, samples: Sequence[Sample], task: str) -> Slices:
+    """Cut one shard for each round."""
+    by_round: dict[int, list[str]] = {}
+    for number, sample in zip(round_numbers(request), samples, strict=True):
+        if sample.task == task:
+            by_round.setdefault(number, []).append(sample.id)
+    return [tuple(by_round[number]) for number in sorted(by_round)]
+
+
+def _cell(run: Run, system: System, task: str, slices: Slices) -> tuple[Cell, tuple[Shard, ...]]:
+    """Make the cell of ``system`` x ``task`` with its shards."""
     cell = Cell(
         id=new_id(),
         run_id=run.id,
         system_id=system.id,
         task=task,
         pending=len(slices),
-        planned=len(ids) * run.request.epochs,
+        planned=sum(map(len, slices)) * run.request.epochs,
     )
-    yield cell, tuple(_shard(run, cell, part) for part in slices)
+    return cell, tuple(_shard(run, cell, part) for part in slices)
 
 
 def _shard(run: Run, cell: Cell, sample_ids: tuple[str, ...]) -> Shard:

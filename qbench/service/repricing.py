@@ -27,7 +27,7 @@ from qbench.service.attribution import reprice as at_price
 from qbench.service.domain import Basis, LedgerLine, Run, new_id
 from qbench.service.money import MachinePrice, TokenPrice
 from qbench.service.pricebook import PriceBook
-from qbench.service.reports.evidence import Evidence, known_mean
+from qbench.service.reports.evidence import Evidence, dealt, known_mean
 from qbench.service.reports.leaderboard import ranked
 from qbench.service.reports.values import SCHEMA, Leaderboard, to_json
 from qbench.service.schedules import Snapshot
@@ -112,6 +112,7 @@ def reprice(
         outcomes=outcomes,
         planned=store.planned(run.id),
         endpoints=store.endpoints(run.id),
+        by_sample=dealt(store, run),
     )
     bills = _bills(store, run, prices, as_of)
     after = changed(before, outcomes=changed(outcomes, cost=_columns(bills, places, outcomes)))

@@ -13,7 +13,7 @@ from msgspec import Struct
 from qbench.benchmarks.analysis.drift import DriftReport, Watch
 from qbench.errors import ConfigError
 from qbench.service.domain import Basis, Controls, Priority
-from qbench.service.order import Order, to_request
+from qbench.service.order import Order, refuse_sequential, to_request
 
 Act = Literal["run", "reprice"]
 FiringState = Literal["due", "running", "confirming", "done", "skipped", "failed"]
@@ -209,7 +209,7 @@ def checked(what: Recurring, now: datetime) -> datetime:
     _check_watch(what)
     _check_delivery(what.delivery)
     if what.act == "run":
-        to_request(what.order)
+        refuse_sequential(to_request(what.order))
     return next_at(what.cron, what.timezone, now)
 
 

@@ -43,6 +43,11 @@ class Budget:
         return self._settled + self._metered()
 
     @property
+    def left(self) -> float | None:
+        """Dollars that may still be spent; None without a limit."""
+        return None if self.limit is None else max(0.0, float(self.limit - self.spent))
+
+    @property
     def seconds_left(self) -> float | None:
         """How long the meter may run on; None without a limit or a meter."""
         if self.limit is None or not self._rate:

@@ -54,6 +54,10 @@ class MeteredProgress:
         count(attempt, self._labels(attempt))
         self._inner.ended(attempt, spent)
 
+    def stopped(self, system_id: str, planned: int) -> None:
+        """Pass it on."""
+        self._inner.stopped(system_id, planned)
+
     def _labels(self, attempt: Attempt) -> Labels:
         if attempt.run_id not in self._runs and self._find is not None:
             try:

@@ -39,6 +39,10 @@ class Progress(Protocol):
         """Show an attempt that is durable now, and the run's dollars so far."""
         ...
 
+    def stopped(self, system_id: str, planned: int) -> None:
+        """Show that a system needs no more attempts than ``planned``."""
+        ...
+
 
 class Silent:
     """Tells nobody."""
@@ -53,4 +57,7 @@ class Silent:
         """Do nothing."""
 
     def ended(self, attempt: Attempt, spent: Decimal) -> None:
+        """Do nothing."""
+
+    def stopped(self, system_id: str, planned: int) -> None:
         """Do nothing."""

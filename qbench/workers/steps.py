@@ -25,6 +25,7 @@ from qbench.workers.engines import Serving
 from qbench.workers.leases import leased
 from qbench.workers.progress import Progress, Tally
 from qbench.workers.recorder import Recorder
+from qbench.workers.rounds import next_step
 from qbench.workers.sessions import Books, engine_session, settle_orphans
 from qbench.workers.shards import Pool, work_through
 from qbench.workers.tariffs import Tariff, keeping, planned_tariff, tariff_of
@@ -115,14 +116,52 @@ async def _session(
 
 
 async def _engine_steps(session: Session) -> None:
-    """Serve each (model, format) once; when one does not come up, go on with the others."""
+    """Make what is missing: all of it at once, or round by round until it is decided."""
+    if session.run.request.sequential:
+        await _rounds(session)
+    else:
+        await _serve_all(session, session.store.shards(session.run.id, open_only=True))
+
+
+async def _serve_all(session: Session, shards: Sequence[Shard]) -> set[str]:
+    """Serve each (model, format) once; when one does not come up, go on with the others.
+
+    Returns the ids of the systems that were given up.
+    """
+    gone: set[str] = set()
     for systems in grouped(session.run):
         if session.budget.reached:
-            return
+            break
         try:
-            await engine_step(session, systems)
+            await engine_step(session, systems, shards)
         except EngineError as error:
             session.progress.say(f"{systems[0].label} was given up. {error}")
+            gone |= {system.id for system in systems}
+    return gone
+
+
+async def _rounds(session: Session) -> None:
+    """Ask round after round, each time only what is still open; see ``workers.rounds``."""
+    gone, told = set[str](), set[str]()
+    while not session.budget.reached:
+        step = await asyncio.to_thread(
+            next_step, session.run, session.store, left=session.budget.left, gone=gone
+        )
+        await asyncio.to_thread(session.store.skip, session.run.id, step.skipped)
+        _tell(session, {key: why for key, why in step.stopped.items() if key not in told})
+        told |= step.stopped.keys()
+        if not step.shards:
+            return
+        gone |= await _serve_all(session, step.shards)
+
+
+def _tell(session: Session, stopped: Mapping[str, str]) -> None:
+    """Say which systems need no more, and show how little the run is now."""
+    for system in session.run.request.systems:
+        if system.id in stopped:
+            session.progress.say(f"{system.label} is asked no more ({stopped[system.id]}).")
+    for key, planned in session.store.planned(session.run.id).items():
+        session.progress.stopped(key, planned)
 
 
 def grouped(run: Run) -> list[list[System]]:
@@ -133,9 +172,8 @@ def grouped(run: Run) -> list[list[System]]:
     return list(groups.values())
 
 
-async def engine_step(session: Session, systems: Sequence[System]) -> None:
-    """Start the engine that ``systems`` share and make their missing attempts."""
-    shards = session.store.shards(session.run.id, open_only=True)
+async def engine_step(session: Session, systems: Sequence[System], shards: Sequence[Shard]) -> None:
+    """Start the engine that ``systems`` share and make what is missing of their ``shards``."""
     wanted = {system.id: [s for s in shards if s.system_id == system.id] for system in systems}
     if not any(wanted.values()):
         return

@@ -68,6 +68,9 @@ class Log:
         del endpoint
         self.served.append(system.format)
 
+    def stopped(self, system_id: str, planned: int) -> None:
+        self.begun[system_id].total = planned
+
     def ended(self, attempt: Attempt, spent: Decimal) -> None:
         self.attempts.append(attempt)
         self.spent = spent

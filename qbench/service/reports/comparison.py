@@ -21,7 +21,7 @@ from qbench.benchmarks.analysis.sums import Floats
 from qbench.errors import NotFound
 from qbench.service.domain import System, variant
 from qbench.service.reports.comparison_values import Belief, Comparison, Method, Rate, Slice
-from qbench.service.reports.evidence import Evidence, estimate, judged
+from qbench.service.reports.evidence import Evidence, estimate, judged, refuse_one_sided
 from qbench.service.reports.findings import against
 from qbench.service.reports.values import Verdict
 from qbench.service.store import Store
@@ -100,6 +100,7 @@ def comparison(
 
     Raises:
         NotFound: no such run or system, or no sample that both were scored on.
+        ConfigError: a one-sided verdict of a run that goes on until it is decided.
 
     """
     evidence = Evidence.of(store, run_ref)
@@ -131,6 +132,9 @@ def comparison(
 
 
 def _verdict(both: _Two, *, one_sided: bool) -> Verdict:
+    if both.evidence.rounds is not None:
+        refuse_one_sided(both.evidence, one_sided=one_sided)
+        return both.evidence.judge([(both.one.id, both.two.id)])[both.one.id]
     made = judged(both.gap, both.gap.p, both.margin, one_sided=one_sided)
     if _invalid(both):
         return Verdict(kind="invalid", difference=made.difference, samples=made.samples)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from msgspec.structs import replace
 
 from qbench.benchmarks.analysis.clusters import PassRate, pass_rate
 from qbench.benchmarks.analysis.multiplicity import holm
@@ -22,8 +23,11 @@ from qbench.benchmarks.analysis.paired import (
 from qbench.benchmarks.analysis.resampling import resampled
 from qbench.benchmarks.analysis.sums import Floats, Sums, sums
 from qbench.benchmarks.analysis.validity import Counts, count, invalid
+from qbench.errors import ConfigError
 from qbench.service.domain import Basis, Endpoint, Run, System
+from qbench.service.reports.sequential import Rounds
 from qbench.service.reports.values import Estimate, Flips, NoiseFloor, Verdict
+from qbench.service.rounds import sample_rounds
 from qbench.service.store import Store
 
 
@@ -36,6 +40,8 @@ class Evidence:
     outcomes: Outcomes
     planned: dict[str, int]
     endpoints: tuple[Endpoint, ...]
+    by_sample: dict[str, int] = field(default_factory=dict)
+    """Round of each sample, where the run goes on until it is decided."""
 
     @classmethod
     def of(cls, store: Store, run_ref: str, basis: Basis = "saturated") -> Evidence:
@@ -47,7 +53,15 @@ class Evidence:
             outcomes=store.outcomes(run.id),
             planned=store.planned(run.id),
             endpoints=store.endpoints(run.id),
+            by_sample=dealt(store, run),
         )
+
+    @cached_property
+    def rounds(self) -> Rounds | None:
+        """Follow the run round by round; None where all of it is asked."""
+        if not self.run.request.sequential:
+            return None
+        return Rounds(self.run.request, self.outcomes, self.sums.rates, self.by_sample)
 
     @cached_property
     def sums(self) -> Sums:
@@ -83,6 +97,8 @@ class Evidence:
         place = self.place(system_id)
         if place is None:
             return None
+        if self.rounds is not None:
+            return self.rounds.pass_rate(place)
         return pass_rate(self.sums.rates[place], self.sums.n[place], self.sums.family)
 
     def endpoint(self, system: System) -> Endpoint | None:
@@ -110,6 +126,8 @@ class Evidence:
 
     def judge(self, pairs: Sequence[tuple[str, str]]) -> dict[str, Verdict]:
         """Judge systems against their baselines, p adjusted over all of the pairs (Holm)."""
+        if self.rounds is not None:
+            return self._judge_at_any_time(self.rounds, pairs)
         found = self._differences(pairs)
         known = {key: gap for key, gap in found.items() if gap is not None}
         adjusted = dict(zip(known, holm([gap.p for gap in known.values()]), strict=True))
@@ -118,12 +136,32 @@ class Evidence:
             for one, two in pairs
         }
 
-    def _differences(self, pairs: Sequence[tuple[str, str]]) -> dict[str, Difference | None]:
-        known = {
+    def _judge_at_any_time(
+        self, rounds: Rounds, pairs: Sequence[tuple[str, str]]
+    ) -> dict[str, Verdict]:
+        """Judge by confidence sequences, whose p values hold whenever a system was stopped."""
+        known = self._places(pairs)
+        found = {key: rounds.gap(*places) for key, places in known.items()}
+        adjusted = holm([gap.p() if gap else 1.0 for gap in found.values()])
+        made = {
+            key: rounds.verdict(*known[key], p, len(known))
+            for key, p in zip(found, adjusted, strict=True)
+        }
+        invalid = Verdict(kind="invalid")
+        return {
+            one: invalid if self.invalid(one) or self.invalid(two) else made.get(one) or invalid
+            for one, two in pairs
+        }
+
+    def _places(self, pairs: Sequence[tuple[str, str]]) -> dict[str, tuple[int, int]]:
+        return {
             one: (place, other)
             for one, two in pairs
             if (place := self.place(one)) is not None and (other := self.place(two)) is not None
         }
+
+    def _differences(self, pairs: Sequence[tuple[str, str]]) -> dict[str, Difference | None]:
+        known = self._places(pairs)
         rates = self.sums.rates
         found = differences(
             [(rates[place], rates[other]) for place, other in known.values()],
@@ -139,11 +177,18 @@ class Evidence:
 
     def _noise(self, system_id: str) -> Verdict:
         """A copy differs by noise alone: its difference is told and not judged."""
+        if self.rounds is not None:
+            return self._noise_at_any_time(system_id)
         gap = self.difference(system_id, self.run.request.baseline)
         if gap is None:
             return Verdict(kind="invalid")
         told = estimate(gap.mean.value, gap.interval)
         return Verdict(kind="noise floor", difference=told, p=gap.p, samples=gap.mean.n)
+
+    def _noise_at_any_time(self, system_id: str) -> Verdict:
+        pair = (system_id, self.run.request.baseline)
+        found = self.judge([pair])[system_id]
+        return found if found.kind == "invalid" else replace(found, kind="noise floor", needed=None)
 
     @cached_property
     def noise(self) -> NoiseFloor | None:
@@ -152,15 +197,11 @@ class Evidence:
         copy = next((s for s in self.run.request.systems if s.replica), None)
         if copy is None or self.invalid(copy.id) or self.invalid(baseline):
             return None
-        gap, flips = self.difference(copy.id, baseline), self.flips(copy.id, baseline)
+        gap, flips = self.verdicts[copy.id].difference, self.flips(copy.id, baseline)
         if gap is None or flips is None:
             return None
-        low, high = gap.interval
         return NoiseFloor(
-            label=copy.label,
-            difference=estimate(gap.mean.value, gap.interval),
-            bound=max(abs(low), abs(high)),
-            flips=flips,
+            label=copy.label, difference=gap, bound=max(abs(gap.low), abs(gap.high)), flips=flips
         )
 
     def flips(self, system_id: str, other: str) -> Flips | None:
@@ -171,6 +212,20 @@ class Evidence:
         rates = self.sums.rates
         found = flips(rates[one], rates[two], self.sums.family)
         return None if found is None else told_flips(found)
+
+
+def dealt(store: Store, run: Run) -> dict[str, int]:
+    """Return the round of each sample of a run that goes on until it is decided, else nothing."""
+    return sample_rounds(store.shards(run.id)) if run.request.sequential else {}
+
+
+def refuse_one_sided(evidence: Evidence, *, one_sided: bool) -> None:
+    """Refuse what a run that goes on until it is decided does not have. Raises ConfigError."""
+    if one_sided and evidence.rounds is not None:
+        raise ConfigError(
+            "A run that goes on until it is decided has no one-sided verdict.",
+            hint="Leave --non-inferior out: `equivalent` says that it is not worse, nor better.",
+        )
 
 
 def judged(gap: Difference, p: float, margin: float, *, one_sided: bool = False) -> Verdict:

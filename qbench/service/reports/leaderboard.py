@@ -14,6 +14,7 @@ from qbench.benchmarks.analysis.validity import Counts
 from qbench.service.domain import Basis, Endpoint, System
 from qbench.service.reports.evidence import Evidence, estimate, known_mean
 from qbench.service.reports.findings import notes, summary
+from qbench.service.reports.stopping import noted, stopping_notes, stopping_of, stops
 from qbench.service.reports.values import Estimate, Leaderboard, Row, Validity
 from qbench.service.store import Store
 
@@ -55,7 +56,10 @@ def ranked(
     request = evidence.run.request
     shares = on_frontier(evidence)
     made = [_row(evidence, system, shares, parts or {}) for system in request.systems]
-    rows = tuple(sorted(made, key=_rank))
+    reasons = stops(evidence)
+    rows = tuple(noted(evidence, row, reasons) for row in sorted(made, key=_rank))
+    stopping = stopping_of(evidence, rows, reasons)
+    found = (summary(rows, request.margin, evidence.noise), stopping.finding if stopping else "")
     unpriced = paid is None or any(row.validity.unpriced for row in rows)
     return Leaderboard(
         run_id=evidence.run.id,
@@ -71,9 +75,10 @@ def ranked(
         paid=None if unpriced else float(paid or 0),
         made_at=datetime.now(UTC),
         rows=rows,
-        finding=summary(rows, request.margin, evidence.noise),
-        notes=notes(evidence, rows),
+        finding=" ".join(filter(None, found)),
+        notes=notes(evidence, rows) + stopping_notes(rows, stopping),
         noise=evidence.noise,
+        stopping=stopping,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import combinations
 
 from qbench.benchmarks.analysis.multiplicity import Correction, adjusted
@@ -10,8 +11,9 @@ from qbench.benchmarks.analysis.paired import differences
 from qbench.errors import ConfigError
 from qbench.service.domain import System
 from qbench.service.reports.comparison_values import Pair, Pairs
-from qbench.service.reports.evidence import Evidence, judged
+from qbench.service.reports.evidence import Evidence, judged, refuse_one_sided
 from qbench.service.reports.findings import points
+from qbench.service.reports.sequential import Rounds
 from qbench.service.store import Store
 
 MOST_NAMED = 3
@@ -25,10 +27,12 @@ def pairs_of(
 
     Raises:
         NotFound: no such run.
-        ConfigError: fewer than two systems can be compared.
+        ConfigError: fewer than two systems can be compared, or a one-sided verdict is asked of a
+            run that goes on until it is decided.
 
     """
     evidence = Evidence.of(store, run_ref)
+    refuse_one_sided(evidence, one_sided=non_inferior)
     left_out = _left_out(evidence)
     systems = [s for s in evidence.run.request.systems if s.label not in left_out]
     if len(systems) < 2:
@@ -64,6 +68,8 @@ def _judged(
     alike = len({system.model for system in systems}) == 1
     name = {s.id: s.format if alike else s.label for s in systems}
     wanted = list(combinations(systems, 2))
+    if evidence.rounds is not None:
+        return _at_any_time(evidence, evidence.rounds, wanted, name, correction)
     rows = {system.id: sums.rates[evidence.outcomes.systems.index(system.id)] for system in systems}
     found = differences(
         [(rows[one.id], rows[two.id]) for one, two in wanted], sums.family, epochs=request.epochs
@@ -78,6 +84,27 @@ def _judged(
             p=gap.p,
         )
         for ((one, two), gap), p in zip(known, corrected, strict=True)
+    ]
+    return tuple(sorted(made, key=lambda pair: pair.p))
+
+
+def _at_any_time(
+    evidence: Evidence,
+    rounds: Rounds,
+    wanted: Sequence[tuple[System, System]],
+    name: dict[str, str],
+    correction: Correction,
+) -> tuple[Pair, ...]:
+    """Judge by confidence sequences the pairs of a run that goes on until it is decided."""
+    place = evidence.outcomes.systems.index
+    both = [(place(one.id), place(two.id)) for one, two in wanted]
+    found = [rounds.gap(*at) for at in both]
+    ps = [gap.p() if gap else 1.0 for gap in found]
+    corrected = adjusted(ps, correction)
+    made = [
+        Pair(first=name[one.id], second=name[two.id], verdict=verdict, p=p)
+        for (one, two), at, p, q in zip(wanted, both, ps, corrected, strict=True)
+        if (verdict := rounds.verdict(*at, q, len(wanted))) is not None
     ]
     return tuple(sorted(made, key=lambda pair: pair.p))
 

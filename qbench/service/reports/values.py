@@ -97,6 +97,8 @@ class Validity(Struct, frozen=True, kw_only=True):
     retries: int
     invalid: str = ""
     """Why the row is INVALID and keeps out of the ranking; empty when it is not."""
+    stopped: str = ""
+    """When and why it was asked no more, before the full design; empty when it was not."""
 
 
 class Row(Struct, frozen=True, kw_only=True):
@@ -115,7 +117,7 @@ class Row(Struct, frozen=True, kw_only=True):
     pass_rate: Estimate | None
     """None when nothing was scored."""
     interval: str
-    """``wilson`` or ``cluster-robust``: how the pass rate's interval was made."""
+    """``wilson``, ``cluster-robust`` or ``confidence sequence``: how the pass rate's was made."""
     verdict: Verdict
     prompt_tokens: float | None
     """Mean per attempt."""
@@ -144,6 +146,26 @@ class Row(Struct, frozen=True, kw_only=True):
     """Seconds of the engine's start by phase, none of them serving; empty where nobody told."""
 
 
+class Stopping(Struct, frozen=True, kw_only=True):
+    """How far a run went that goes on until it is decided."""
+
+    most: int
+    """Samples of the full design."""
+    asked: int
+    """Samples of the system that went farthest, in whole rounds."""
+    rounds: int
+    attempts: int
+    """Made, whole rounds or not."""
+    full_attempts: int
+    dollars: float | None
+    """Of the scored attempts, on the leaderboard's basis; None when something is unpriced."""
+    full_dollars: float | None
+    """Of the full design at the same mean costs."""
+    systems: dict[str, str]
+    """Id of each system that needs no more, to the reason."""
+    finding: str
+
+
 class Leaderboard(Struct, frozen=True, kw_only=True):
     """The ranking of one run, best pass rate first, INVALID rows last."""
 
@@ -168,6 +190,8 @@ class Leaderboard(Struct, frozen=True, kw_only=True):
     """What a reader must know: emulated formats, checkpoints, unpriced rows, unfinished runs."""
     noise: NoiseFloor | None = None
     """None where the baseline was measured once."""
+    stopping: Stopping | None = None
+    """None where every sample is asked."""
     schema: int = SCHEMA
 
 

@@ -178,6 +178,24 @@ class Runs(Shelf):
             _set(tx, CELL.c.pending, [{"key": key, "to": n} for key, n in pending.items()])
         return len(opened)
 
+    def skip(self, run_id: str, shard_ids: Collection[str]) -> None:
+        """Close shards that nobody needs any more: they are not planned, nor missing.
+
+        What is planned is counted anew, so that the shards of the last call alone are skipped.
+        """
+        shards = self.shards(run_id)
+        planned = dict.fromkeys((shard.cell_id for shard in shards), 0)
+        pending = dict(planned)
+        for shard in shards:
+            if shard.id not in shard_ids:
+                planned[shard.cell_id] += len(shard.sample_ids) * shard.epochs
+                pending[shard.cell_id] += not shard.closed
+        closing = [s.id for s in shards if s.id in shard_ids and not s.closed]
+        with self.writing() as tx:
+            _set(tx, SHARD.c.closed, [{"key": key, "to": True} for key in closing])
+            _set(tx, CELL.c.planned, [{"key": key, "to": n} for key, n in planned.items()])
+            _set(tx, CELL.c.pending, [{"key": key, "to": n} for key, n in pending.items()])
+
     def close_shard(self, shard_id: str) -> Closed:
         """Close a shard; the last of a cell closes the cell, the last cell the run.
 
