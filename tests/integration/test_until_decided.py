@@ -16,7 +16,7 @@ import pytest
 from msgspec.structs import replace
 
 from qbench.benchmarks.chat import Sampling
-from qbench.errors import Unsupported
+from qbench.errors import ConfigError, Unsupported
 from qbench.service.access import LOCAL
 from qbench.service.desk import Desk, Submission
 from qbench.service.domain import Controls, RunStatus
@@ -25,6 +25,7 @@ from qbench.service.plan import Plan, make_plan
 from qbench.service.pricebook import read_prices
 from qbench.service.reports.comparison import comparison
 from qbench.service.reports.leaderboard import leaderboard_of
+from qbench.service.reports.pairs import pairs_of
 from qbench.service.reports.values import Leaderboard, Row
 from qbench.service.store import Store
 from qbench.workers.progress import Silent
@@ -158,13 +159,22 @@ def test_a_copy_of_the_baseline_goes_along_and_decides_nothing(store: Store) -> 
     assert board.noise.bound > 0
 
 
-def test_the_verdict_between_two_systems_is_sequential_too(store: Store) -> None:
+def test_verdicts_between_any_two_systems_are_sequential_too(store: Store) -> None:
     made = plan(store, "fp8", "w4a16")
     go_on(store, made)
-    found = comparison(store, made.run.id, "w4a16", "fp8")
-    assert found.verdict.kind == "worse"
-    assert found.verdict.difference is not None
-    assert found.verdict.difference.high - found.verdict.difference.low > 0.4
+    found = comparison(store, made.run.id, "w4a16", "bf16")
+    board = by_format(leaderboard_of(store, made.run.id))["w4a16"]
+    assert found.verdict.kind == board.verdict.kind == "worse"
+    assert found.verdict.difference == board.verdict.difference
+    every = pairs_of(store, made.run.id)
+    verdicts = {frozenset((pair.first, pair.second)): pair.verdict for pair in every.pairs}
+    assert verdicts[frozenset(("bf16", "fp8"))].kind == "equivalent"
+    other = comparison(store, made.run.id, "fp8", "w4a16").verdict
+    assert verdicts[frozenset(("fp8", "w4a16"))].difference == other.difference
+    with pytest.raises(ConfigError, match="no one-sided verdict"):
+        comparison(store, made.run.id, "fp8", "bf16", non_inferior=True)
+    with pytest.raises(ConfigError, match="no one-sided verdict"):
+        pairs_of(store, made.run.id, non_inferior=True)
 
 
 def test_infrastructure_failures_are_tried_again_and_decide_nothing(store: Store) -> None:
