@@ -55,7 +55,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "leaderboard": ("qbench.cli.results:leaderboard", "Rank the systems of a run"),
         "compare": ("qbench.cli.comparing:compare", "Compare two systems of a run, part by part"),
         "noise": ("qbench.cli.comparing:noise", "How far runs of the same systems are apart"),
-        "frontier": ("qbench.cli.frontiers:frontier", "Accuracy against cost: who is undominated"),
+        "frontier": ("qbench.cli.frontiers:frontier", "Who is undominated, and how surely"),
         "audit": (
             "qbench.cli.auditing:audit",
             "Recompute a published table and judge its rows",

@@ -39,6 +39,9 @@ def server(finished: Program) -> Iterator[str]:
         ("frontier",),
         ("scaling",),
         ("scaling", "last", "--k", "1", "--soundness", "0.75", "--budget", "0.1,2", "--at-once"),
+        ("frontier", "last", "--on", "accuracy,tokens,latency", "--by", "level"),
+        ("frontier", "last", "--on", "accuracy,bits", "--without", "fp8", "--native-only"),
+        ("frontier", "last", "--on", "accuracy,tokens", "--budget", "30", "--accuracy", "50%"),
         ("watch",),
     ],
 )

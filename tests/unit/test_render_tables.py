@@ -13,9 +13,7 @@ from rich.console import Console
 from qbench.cli.render import console, tables
 from qbench.service.reports.values import (
     Estimate,
-    Frontier,
     Leaderboard,
-    Point,
     Row,
     Validity,
     Verdict,
@@ -234,31 +232,6 @@ def test_an_unbounded_cost_of_pass_is_infinite_not_large(drawn: Drawn) -> None:
 def test_a_run_with_an_unknown_cost_names_no_sum(drawn: Drawn) -> None:
     text = drawn(80, lambda: tables.leaderboard(board(paid=None)))
     assert "cost unknown in part" in " ".join(text.split())
-
-
-def test_a_frontier_names_who_is_left_out(drawn: Drawn) -> None:
-    point = Point(
-        system_id="a",
-        label="m bf16",
-        path="emulated",
-        pass_rate=estimate(0.5, 0.1),
-        cost=estimate(0.002, 0.0001),
-        cost_of_pass=estimate(0.004, 0.001),
-        undominated=True,
-        on_frontier=0.93,
-        dominated_by={},
-    )
-    found = Frontier(
-        run_id="r",
-        basis="saturated",
-        points=(point,),
-        left_out={"m fp8": "unpriced"},
-        finding="m bf16 is alone.",
-    )
-    text = drawn(80, lambda: tables.frontier(found))
-    assert "m bf16†" in text
-    assert "left out: m fp8 (unpriced)" in text
-    assert "2.00 ± 0.100" in text
 
 
 def test_cells_of_plain_tables_are_never_markup(drawn: Drawn) -> None:

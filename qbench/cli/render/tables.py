@@ -11,7 +11,7 @@ from rich.text import Text
 
 from qbench.cli.render.console import count, dim, dollars, draw, out, percent, plain, seconds, table
 from qbench.service.domain import variant
-from qbench.service.reports.values import Estimate, Frontier, Leaderboard, Row
+from qbench.service.reports.values import Estimate, Leaderboard, Row
 
 MARKS = {"emulated": "†", "weight-only fallback": "‡"}
 COLOURS = {"worse": "red", "better": "green", "equivalent": "green", "invalid": "red"}
@@ -192,28 +192,6 @@ def _validity(rows: Sequence[Row]) -> Table:
         " truncated; unread: unreadable tool calls; unpriced; prompt tokens from a cache"
     )
     return made
-
-
-def frontier(found: Frontier) -> None:
-    """Print the accuracy-cost plane, cheapest first."""
-    scale, unit = unit_for(point.cost.value for point in found.points)
-    made = table(
-        "System", "Pass rate %>", f"{unit}/attempt>", f"{unit}/pass>", "Undominated", "P %>"
-    )
-    for point in found.points:
-        made.add_row(
-            plain(f"{point.label}{MARKS.get(point.path, '')}"),
-            f"{percent(point.pass_rate.value)} {_span(point.pass_rate, 100)}",
-            money(point.cost, scale),
-            f"{scaled(point.cost_of_pass.value, scale)} {_ends(point.cost_of_pass, scale)}",
-            "yes" if point.undominated else "",
-            percent(point.on_frontier, 0),
-        )
-    if found.points:
-        draw(made)
-    for label, why in found.left_out.items():
-        out.print(dim(f"· left out: {label} ({why})"))
-    out.print(found.finding, style="bold", markup=False)
 
 
 def facts(values: Mapping[str, Any], *, title: str = "") -> None:

@@ -195,36 +195,6 @@ class Leaderboard(Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
 
 
-class Point(Struct, frozen=True, kw_only=True):
-    """A system on the accuracy-cost plane."""
-
-    system_id: str
-    label: str
-    path: ComputePath
-    pass_rate: Estimate
-    cost: Estimate
-    cost_of_pass: Estimate
-    undominated: bool
-    """By the point estimates."""
-    on_frontier: float
-    """Probability over resamples."""
-    dominated_by: dict[str, float]
-    """Label of another system to the probability that it is at least as good and as cheap."""
-
-
-class Frontier(Struct, frozen=True, kw_only=True):
-    """Which systems are worth considering: nobody is both better and cheaper."""
-
-    run_id: str
-    basis: Basis
-    points: tuple[Point, ...]
-    """Cheapest first; INVALID and unpriced systems are left out."""
-    left_out: dict[str, str]
-    """Label to reason."""
-    finding: str
-    schema: int = SCHEMA
-
-
 def to_json(value: Any) -> bytes:
     """Write a report as JSON; infinity is the string ``inf``, an undefined number null."""
     return msgspec.json.encode(_writable(msgspec.to_builtins(value)))
