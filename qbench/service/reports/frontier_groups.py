@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from qbench.service.domain import System
+from qbench.service.reports.cost_families import model_family
 from qbench.service.reports.frontier_choice import Choice
 from qbench.service.reports.objectives import Cut
 
 Part = tuple[str, Cut, Sequence[System]]
 
 
-def family_of(system: System) -> str:
-    """Return the letters that the model's name begins with: ``llama`` of ``Llama-3.1-8B``."""
-    name = system.model.rsplit("/", 1)[-1].lower().removeprefix("meta-")
-    found = re.match(r"[a-z]+", name)
-    return found.group() if found else name
-
-
 BY_SYSTEM: dict[str, Callable[[System], str]] = {
     "format": lambda system: system.format,
     "model": lambda system: system.model.rsplit("/", 1)[-1],
-    "family": family_of,
+    "family": model_family,
 }
 
 
