@@ -1,8 +1,8 @@
-"""``compare`` and ``noise``: what differs between systems, and between runs of the same."""
+"""``compare``: what differs between systems."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, TypeVar
 
 import typer
@@ -11,14 +11,12 @@ from qbench.benchmarks.analysis.multiplicity import Correction
 from qbench.cli.options import BasisName, Database, Json, RunRef, basis_of, command
 from qbench.cli.pictures import Plot, drawn
 from qbench.cli.question import Question, of_run
-from qbench.cli.render import console, pairs, recovery, spread
+from qbench.cli.render import console, pairs, recovery
 from qbench.cli.source import Server, open_source
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import Basis
 from qbench.service.reports.comparison import comparison
 from qbench.service.reports.comparison_values import Comparison, Pairs
-from qbench.service.reports.noise import noise_of
-from qbench.service.reports.noise_values import RunNoise
 from qbench.service.reports.pairs import pairs_of
 from qbench.service.reports.recovery import recovery_of
 from qbench.service.reports.recovery_values import FormatComparison
@@ -55,15 +53,6 @@ def _recovery(ref: str, basis: Basis) -> Question[FormatComparison]:
         answer=lambda store: recovery_of(store, ref, basis),
         path=of_run(ref, "recovery"),
         query={"basis": basis},
-    )
-
-
-def _noise(refs: Sequence[str]) -> Question[RunNoise]:
-    return Question(
-        kind=RunNoise,
-        answer=lambda store: noise_of(store, refs),
-        path="/v1/noise",
-        query={"run": list(refs)},
     )
 
 
@@ -134,24 +123,3 @@ def _by_format(found: FormatComparison, *, json: bool) -> None:
         console.raw(to_json(found))
     else:
         recovery.by_format(found)
-
-
-@command
-def noise(
-    refs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="RUN...", help="Runs of the same systems; one: all ended runs of its request."
-        ),
-    ],
-    server: Server = "",
-    database: Database = "",
-    json: Json = False,
-) -> None:
-    """Show how far runs of the same systems are apart: Std@Acc, length, divergence."""
-    with open_source(server, database) as source:
-        found = source.ask(_noise(refs))
-    if json:
-        console.raw(to_json(found))
-    else:
-        spread.noise(found)

@@ -54,7 +54,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "watch": ("qbench.cli.submitting:watch", "Follow a run that others make"),
         "leaderboard": ("qbench.cli.results:leaderboard", "Rank the systems of a run"),
         "compare": ("qbench.cli.comparing:compare", "Compare two systems of a run, part by part"),
-        "noise": ("qbench.cli.comparing:noise", "How far runs of the same systems are apart"),
+        "noise": ("qbench.cli.noise:noise", "How far the same is from itself, and where it drowns"),
         "frontier": ("qbench.cli.frontiers:frontier", "Who is undominated, and how surely"),
         "audit": (
             "qbench.cli.auditing:audit",

@@ -150,6 +150,27 @@ def test_the_spread_over_runs_is_shown_and_fits(qbench: Program) -> None:
     assert last.startswith("Over 2 runs that differ in concurrency, Std@Acc is at most")
 
 
+def test_noise_of_one_run_by_part_and_sample(qbench: Program) -> None:
+    accuracy = {"bf16": 0.9, "*": 0.5}
+    more = ("-f", "fp8", "-n", "60", "--epochs", "2", "--noise-floor")
+    ended = qbench.run(*more, accuracy=accuracy, unsteady=0.3)
+    assert ended.code == 0, ended.talk
+    said = {
+        (): "Noise floor: SmolLM2-135M-Instruct bf16 again differs by",
+        ("--by", "level", "--least-snr", "2"): "All 60 samples have a signal-to-noise ratio of",
+        ("--items",): "of 60 samples tell nothing",
+    }
+    for arguments, start in said.items():
+        text = qbench("noise", "last", *arguments, COLUMNS="80").out
+        assert max(cell_len(line) for line in text.splitlines()) <= 80
+        assert start in " ".join(text.split())
+        drawn = qbench("noise", "last", *arguments, "--json", "--plot", "out.svg")
+        assert drawn.json["finding"]
+        assert "<svg" in (qbench.folder / "out.svg").read_text()
+    for wrong in (("--by", "colour"), ("--by", "task", "--items")):
+        assert qbench("noise", "last", *wrong).code == 2
+
+
 def test_one_run_has_no_spread(finished: Program) -> None:
     ended = finished("noise", "last")
     assert ended.code == 2

@@ -70,6 +70,10 @@ def test_the_spread_over_runs_is_the_same(
         serving(application(store)) as url,
     ):
         there = program(*arguments, "--server", url, QBENCH_DATABASE="")
+        for more in (("--by", "task", "--least-snr", "2"), ("--items",)):
+            parts = program(*arguments, *more, "--server", url, QBENCH_DATABASE="")
+            assert parts.code == 0, parts.talk
+            assert parts.out == program(*arguments, *more).out
     assert there.code == here.code == 0, there.talk
     assert there.out == here.out
     alone, elsewhere = finished("noise", "last"), finished("noise", "last", "--server", server)

@@ -6,11 +6,13 @@ Spread over configurations as in "Give Me FP32 or Give Me Death?" (arXiv 2506.09
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from qbench.benchmarks.analysis.clusters import PassRate, pass_rate
 from qbench.benchmarks.analysis.sums import Floats
@@ -83,3 +85,19 @@ def divergence(one: Sequence[object], two: Sequence[object]) -> int | None:
         return None
     shorter = min(len(one), len(two))
     return next((place for place in range(shorter) if one[place] != two[place]), shorter)
+
+
+def std_interval(spread: float, configurations: int, clusters: int) -> tuple[float, float]:
+    """Return the 95 % interval of a standard deviation over configurations.
+
+    Chi-square with ``configurations - 1`` degrees of freedom: of two, it spans a factor of 70.
+    Where all configurations agree, the upper end is what the answers that ``clusters``
+    independent samples can hide would make: sqrt(h / (2 n)) with h = 1 - 0.05^(1/n).
+    """
+    freedom = configurations - 1
+    if spread <= 0:
+        hidden = 1 - 0.05 ** (1 / max(1, clusters))
+        return 0.0, math.sqrt(hidden / (2 * max(1, clusters)))
+    ends = (float(special.chdtri(freedom, tail)) for tail in (0.025, 0.975))
+    low, high = (spread * math.sqrt(freedom / chi) for chi in ends)
+    return low, high

@@ -21,6 +21,9 @@ PICTURES = {
     "pairs": "qbench.cli.pictures.differences:pairs",
     "audit": "qbench.cli.pictures.audit:paint",
     "cost-of-pass": "qbench.cli.pictures.costs:paint",
+    "items": "qbench.cli.pictures.noise:items",
+    "noise": "qbench.cli.pictures.noise:noise",
+    "signal": "qbench.cli.pictures.noise:signal",
     "frontier": "qbench.cli.pictures.frontier:paint",
     "scaling": "qbench.cli.pictures.scaling:paint",
 }

@@ -6,97 +6,30 @@ recorded, so a spread never stands there without its causes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from statistics import median
-from typing import Any
 
-import msgspec
 import numpy as np
 
 from qbench.benchmarks.analysis.clusters import pass_rate
-from qbench.benchmarks.analysis.noise import divergence, length_spread, std_at_accuracy
-from qbench.benchmarks.analysis.sums import Floats, sample_means
-from qbench.errors import ConfigError, NotFound
-from qbench.service.domain import Run, System, fingerprint
+from qbench.benchmarks.analysis.noise import (
+    divergence,
+    length_spread,
+    std_at_accuracy,
+    std_interval,
+)
+from qbench.benchmarks.analysis.sums import Floats
+from qbench.errors import NotFound
+from qbench.service.domain import Run
 from qbench.service.reports.evidence import Evidence, estimate
+from qbench.service.reports.findings import noise_line
+from qbench.service.reports.graded import graded_said, graded_scores
 from qbench.service.reports.noise_values import Configuration, Gap, RunNoise, Spread, short_names
+from qbench.service.reports.repeats import Measured, measured, runs_of
 from qbench.service.reports.values import Estimate
+from qbench.service.reports.variance import variance_said, variances
 from qbench.service.store import Store
-
-MOST = 50
-"""Runs at a time: each is read whole."""
-
-DETAILS = ("attention", "max_model_len", "revision", "root", "server")
-"""What an endpoint's details say of a configuration; the others are measurements or vary anyhow."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One system in one run."""
-
-    evidence: Evidence
-    system: System
-
-    @property
-    def key(self) -> str:
-        """What makes two systems the same here: all but what a configuration is made of."""
-        one = self.system
-        return fingerprint((one.model, one.format, one.engine, one.strategy, one.sampling))
-
-    def of(self, matrix: Floats, samples: Sequence[str]) -> Floats:
-        """Return the (S,) values of ``samples`` in a (Y, S) matrix; NaN for those unknown."""
-        place = self.evidence.place(self.system.id)
-        at = {name: column for column, name in enumerate(self.evidence.outcomes.samples)}
-        known = [at.get(name) for name in samples]
-        return np.array(
-            [
-                np.nan if place is None or column is None else matrix[place, column]
-                for column in known
-            ]
-        )
-
-    @cached_property
-    def scored(self) -> set[str]:
-        """The samples that were scored."""
-        names = self.evidence.outcomes.samples
-        rates = self.of(self.evidence.sums.rates, names)
-        return {name for name, rate in zip(names, rates, strict=True) if not np.isnan(rate)}
-
-    def tokens(self, samples: Sequence[str]) -> Floats:
-        """(S,) mean tokens written per attempt."""
-        out = self.evidence.outcomes
-        return self.of(sample_means(out, out.completion_tokens), samples)
-
-    @cached_property
-    def values(self) -> dict[str, str]:
-        """Everything that was recorded of the configuration, by name; empty where unknown."""
-        run, end = self.evidence.run, self.evidence.endpoint(self.system)
-        told: dict[str, Any] = {
-            "concurrency": run.controls.concurrency,
-            "qbench": run.version,
-            "URL": self.system.base_url,
-            "turns": run.request.limits.turns,
-            "hardware": (end.hardware if end else "") or run.controls.hardware,
-        }
-        if end is not None:
-            details = {name: end.details.get(name, "") for name in DETAILS}
-            told |= {
-                "devices": end.devices,
-                "architecture": end.architecture,
-                "engine": end.engine_version,
-                "kernel": end.kernel,
-                "path": end.path,
-                "served as": end.format_effective,
-                "checkpoint": end.checkpoint,
-            } | details
-        told |= {f"-o {name}": value for name, value in self.system.options.items()}
-        return {name: _text(value) for name, value in told.items()}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 @dataclass
@@ -125,8 +58,11 @@ class Written:
         return [place for (sample, _), place in self.earliest.items() if sample in wanted]
 
 
+NOTHING = "Nothing can be said: no system is both valid and measured again."
+
+
 def noise_of(store: Store, refs: Sequence[str]) -> RunNoise:
-    """Measure the spread of the same systems over runs.
+    """Measure how far the same systems are from themselves: over runs, epochs and A/A copies.
 
     Args:
         store: where the runs are.
@@ -135,18 +71,46 @@ def noise_of(store: Store, refs: Sequence[str]) -> RunNoise:
 
     Raises:
         NotFound: no such run, or nothing that two of them share.
-        ConfigError: the runs asked different suites, or are too few or too many.
+        ConfigError: the runs asked different suites, are too many, or measured nothing twice.
 
     """
-    runs = _runs(store, refs)
+    runs = runs_of(store, refs)
     found = [Evidence.of(store, run.id) for run in runs]
-    everything = [
-        Measured(evidence, system)
-        for evidence in found
-        for system in evidence.run.request.systems
-        if not system.replica
-    ]
-    groups, left_out = _groups(everything)
+    groups, left_out = measured(found)
+    over = _over_runs(store, runs, groups, left_out) if len(runs) > 1 else Over()
+    parts, scores = variances(groups), graded_scores(store, groups)
+    said = [*over.said, *floor_said(found), *variance_said(parts), *graded_said(scores)]
+    return RunNoise(
+        runs=tuple(run.id for run in runs),
+        suite=runs[0].request.suite,
+        differs=over.differs,
+        systems=over.systems,
+        gaps=over.gaps,
+        left_out=left_out,
+        variance=parts,
+        floor=found[0].noise if len(runs) == 1 else None,
+        scores=scores,
+        finding=" ".join(said) or NOTHING,
+    )
+
+
+@dataclass(frozen=True)
+class Over:
+    """What several runs show; empty of one."""
+
+    differs: tuple[str, ...] = ()
+    systems: tuple[Spread, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    said: tuple[str, ...] = ()
+
+
+def _over_runs(
+    store: Store,
+    runs: Sequence[Run],
+    everything: Mapping[str, list[Measured]],
+    left_out: dict[str, str],
+) -> Over:
+    groups = _groups(everything, left_out)
     differs = _differs(groups)
     written = _written(store, runs, groups)
     spreads = {
@@ -154,45 +118,21 @@ def noise_of(store: Store, refs: Sequence[str]) -> RunNoise:
         for key, group in groups.items()
     }
     gaps = _gaps(groups, spreads)
-    return RunNoise(
-        runs=tuple(run.id for run in runs),
-        suite=runs[0].request.suite,
-        differs=differs,
-        systems=tuple(spreads.values()),
-        gaps=gaps,
-        left_out=left_out,
-        finding=_finding(len(runs), differs, tuple(spreads.values()), gaps),
-    )
+    systems = tuple(spreads.values())
+    return Over(differs, systems, gaps, (_finding(len(runs), differs, systems, gaps),))
 
 
-def _runs(store: Store, refs: Sequence[str]) -> tuple[Run, ...]:
-    runs = tuple({run.id: run for run in map(store.run, refs)}.values())
-    if len(runs) == 1:
-        runs = store.ended_runs(request_id=runs[0].request.id, limit=MOST)
-    if not 2 <= len(runs) <= MOST:
-        raise ConfigError(
-            f"Spread over {len(runs)} runs cannot be told.",
-            hint=f"Name 2 to {MOST}; make one more with --fresh and another --concurrency.",
-        )
-    asked = {(run.request.suite, run.request.suite_version) for run in runs}
-    if len(asked) > 1:
-        names = ", ".join(sorted(f"{suite} {version}" for suite, version in asked))
-        raise ConfigError(f"The runs asked different suites: {names}.", hint="Name runs of one.")
-    return runs
+def floor_said(found: Sequence[Evidence]) -> Iterator[str]:
+    """Say the A/A noise floor of a single run that has one."""
+    if len(found) == 1 and found[0].noise is not None:
+        yield noise_line(found[0].noise, [])
 
 
 def _groups(
-    everything: Sequence[Measured],
-) -> tuple[dict[str, list[Measured]], dict[str, str]]:
-    """Put the same systems together; say why others are left out."""
-    groups: dict[str, list[Measured]] = {}
-    left_out: dict[str, str] = {}
-    for one in everything:
-        reason = one.evidence.invalid(one.system.id)
-        if reason:
-            left_out[f"{one.system.label} in {one.evidence.run.id}"] = f"INVALID: {reason}"
-        else:
-            groups.setdefault(one.key, []).append(one)
+    everything: Mapping[str, list[Measured]], left_out: dict[str, str]
+) -> dict[str, list[Measured]]:
+    """Keep the systems that several runs share; note why others are left out."""
+    groups = dict(everything)
     for key, group in list(groups.items()):
         if len(group) < 2:
             left_out.setdefault(group[0].system.label, "in one of the runs only")
@@ -205,7 +145,7 @@ def _groups(
             "The runs share no system with a scored sample.",
             hint="Run the same command again with --fresh and another --concurrency.",
         )
-    return groups, left_out
+    return groups
 
 
 def _shared(model: str, groups: Mapping[str, Sequence[Measured]]) -> list[str]:
@@ -274,6 +214,7 @@ def _spread(
         ),
         pass_rate=float(means.mean()),
         std_accuracy=spread,
+        std_interval=std_interval(spread, len(group), len(np.unique(families))),
         std_length=length_spread(tokens),
         unsteady=_share(np.where(passes.all(axis=0), 0.0, passes.any(axis=0)), families),
         identical=_share(written.identical(samples), families),
@@ -324,7 +265,11 @@ def _finding(
     cause = f"that differ in {', '.join(differs)}" if differs else "that differ in nothing recorded"
     widest = max(spreads, key=lambda one: one.std_accuracy)
     name = short_names(spreads)
-    most = f"Std@Acc is at most {100 * widest.std_accuracy:.2f} points ({name[widest.label]})"
+    low, high = (100 * end for end in widest.std_interval)
+    most = (
+        f"Std@Acc is at most {100 * widest.std_accuracy:.2f} [{low:.2f}, {high:.2f}] points "
+        f"({name[widest.label]})"
+    )
     said = [f"Over {number} runs {cause}, {most}", *(_said(gap, name) for gap in gaps)]
     return f"{'; '.join(said)}."
 
