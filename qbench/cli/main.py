@@ -43,6 +43,10 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
             "qbench.cli.sensitivity:sensitivity",
             "Which layers suffer in a format, and which to keep wider",
         ),
+        "profile": (
+            "qbench.cli.profiling:profile",
+            "Time a model over prompt and reply lengths, to cost any run with",
+        ),
         "schedule": (
             "qbench.cli.schedules:schedule",
             "Runs and re-pricings that recur, with drift alerts",
@@ -62,6 +66,10 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "cost-of-pass": ("qbench.cli.costs:cost_of_pass", "What a right answer costs"),
         "scaling": ("qbench.cli.scaling:scaling", "What more attempts at a sample buy"),
+        "efficiency": (
+            "qbench.cli.efficiency:efficiency",
+            "What a run would take on a dedicated machine; a score with weights",
+        ),
         "workers": ("qbench.cli.results:workers", "Who works, what waits, what is used"),
         "history": (
             "qbench.cli.schedules:history",

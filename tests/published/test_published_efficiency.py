@@ -11,12 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qbench.benchmarks.analysis.efficiency.queries import (
-    cost_reduction,
-    synchronous,
-    within_rounding,
-)
+from qbench.benchmarks.analysis.efficiency.queries import cost_reduction, synchronous
 from qbench.benchmarks.analysis.efficiency.runtime import Grid, context_test, fit
+from qbench.benchmarks.analysis.printed import agree, printed, queries_per_dollar
 from qbench.benchmarks.analysis.sums import Floats
 
 RUN = re.compile(r"'num_input_tokens': (\d+), 'num_output_tokens': (\d+)\}: ([\d.]+) s")
@@ -79,15 +76,11 @@ def per_hour(row: dict[str, str]) -> float:
 def test_queries_per_dollar_of_the_cards(published: Path) -> None:
     found = rows(published)
     assert len(found) == 288
-    wrong = [
-        row
-        for row in found
-        if not within_rounding(float(row["latency_s"]), per_hour(row), float(row["qpd"]))
-    ]
-    assert len(wrong) <= 6
-    for row in wrong:
-        again = synchronous(np.array([float(row["latency_s"])]), per_hour(row))[0]
-        assert again == pytest.approx(float(row["qpd"]), rel=0.03)
+    for row in found:
+        again = queries_per_dollar(printed(row["latency_s"]), per_hour(row))
+        assert agree(again, printed(row["qpd"])), row  # both are rounded
+        value = synchronous(np.array([float(row["latency_s"])]), per_hour(row))[0]
+        assert value == pytest.approx(again.value)
 
 
 def test_average_cost_reductions_of_the_cards(published: Path) -> None:

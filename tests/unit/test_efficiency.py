@@ -195,12 +195,6 @@ def test_a_cost_reduction_is_the_mean_of_ratios() -> None:
     assert (alone.low, alone.high) == (0, math.inf)
 
 
-def test_what_is_printed_is_judged_within_its_rounding() -> None:
-    assert queries.within_rounding(3.0, 0.8, 1511)
-    assert not queries.within_rounding(3.0, 0.8, 1540)
-    assert queries.within_rounding(0.1, 0.8, 44_000)
-
-
 def test_saturation_finds_what_tokens_cost() -> None:
     prompt, output = np.array([32.0, 32, 512, 512]), np.array([1.0, 64, 1, 64])
     rate = 1 / (0.001 * prompt + 0.02 * output)

@@ -25,6 +25,8 @@ PICTURES = {
     "noise": "qbench.cli.pictures.noise:noise",
     "signal": "qbench.cli.pictures.noise:signal",
     "frontier": "qbench.cli.pictures.frontier:paint",
+    "efficiency": "qbench.cli.pictures.efficiency:paint",
+    "profile": "qbench.cli.pictures.profile:paint",
     "scaling": "qbench.cli.pictures.scaling:paint",
 }
 """Report to the function that paints it on an empty figure: ``paint(figure, report)``."""

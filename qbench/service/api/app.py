@@ -15,6 +15,7 @@ from qbench.service.api import (
     catalogue,
     comparisons,
     costs,
+    efficiency,
     events,
     frontiers,
     health,
@@ -83,7 +84,7 @@ def create_app(
     app.state.watches = events.Watches()
     problems.install(app)
     app.add_middleware(MeasuredRequests)
-    reading = (results, comparisons, frontiers, costs, noise, scaling)
+    reading = (results, comparisons, frontiers, costs, efficiency, noise, scaling)
     own = (runs, events, attempts, *reading, catalogue, schedules, keys, health, metrics)
     for router in (*(module.router for module in own), *routers):
         app.include_router(router)

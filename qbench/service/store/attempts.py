@@ -48,6 +48,15 @@ class Output(Struct, frozen=True, kw_only=True):
     """Generated over all calls; None when a call reported no usage."""
 
 
+class Made(Struct, frozen=True, kw_only=True):
+    """An attempt of whatever status."""
+
+    system_id: str
+    sample_id: str
+    scored: bool
+    """Current and scored: one that the pass rate counts."""
+
+
 class Attempts(Shelf):
     """Writing attempts, and reading what re-scoring and billing need."""
 
@@ -129,6 +138,19 @@ class Attempts(Shelf):
                 passed=row.passed,
                 tokens=row.completion_tokens,
             )
+            yield made, _unpack(row.body)
+
+    def every_transcript(self, run_id: str) -> Iterator[tuple[Made, Transcript]]:
+        """Yield every attempt of a run, errored and superseded ones too, as they were made."""
+        columns = (ATTEMPT.c.id, ATTEMPT.c.system_id, ATTEMPT.c.sample_id)
+        query = (
+            select(*columns, ATTEMPT.c.status, ATTEMPT.c.superseded_by, TRANSCRIPT.c.body)
+            .join(TRANSCRIPT, TRANSCRIPT.c.attempt_id == ATTEMPT.c.id)
+            .where(ATTEMPT.c.run_id == run_id)
+        )
+        for row in self._paged(query):
+            scored = row.superseded_by is None and row.status == AttemptStatus.SCORED.value
+            made = Made(system_id=row.system_id, sample_id=row.sample_id, scored=scored)
             yield made, _unpack(row.body)
 
     def _paged(self, query: Select[Any]) -> Iterator[Row[Any]]:

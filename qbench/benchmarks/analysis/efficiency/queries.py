@@ -108,25 +108,3 @@ def saturation(prompt: Floats, output: Floats, per_second: Floats) -> Saturation
         per_output_token=float(b),
         r_squared=1 - float(left @ left) / whole if whole else math.nan,
     )
-
-
-def rounded_range(printed: float, decimals: int) -> tuple[float, float]:
-    """Return between which numbers one lies that was printed with so many decimals."""
-    half = 0.5 * 10.0**-decimals
-    return printed - half, printed + half
-
-
-def within_rounding(seconds: float, per_hour: float, printed: float, *, decimals: int = 1) -> bool:
-    """Whether a printed number of queries per dollar can come from a printed latency.
-
-    Args:
-        seconds: latency as printed.
-        per_hour: dollars of the machine.
-        printed: whole queries per dollar.
-        decimals: of the latency.
-
-    """
-    short, long = rounded_range(seconds, decimals)
-    low, high = rounded_range(printed, 0)
-    ends = synchronous(np.array([long, max(short, 1e-12)]), per_hour)
-    return bool(ends[0] <= high and low <= ends[1])

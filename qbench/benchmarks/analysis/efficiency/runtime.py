@@ -30,6 +30,8 @@ is flat: F(2) becomes an eighth of F(16). ``interpolated``: a line between neigh
 shortest below it. Both scale F of the longest above it.
 """
 
+DRAWS = 10_000
+
 GAIN = 0.001
 """Least rise of the decode part's adjusted R² for which the context term is worth having."""
 
@@ -196,6 +198,20 @@ def _r_squared(grid: Grid, first: Floats, fitted: Floats) -> float:
     whole = float(around @ around)
     left = grid.seconds - fitted
     return 1 - float(left @ left) / whole if whole else math.nan
+
+
+def drawn(runtime: Runtime, design: Floats, *, draws: int = DRAWS, seed: int = 0) -> Floats:
+    """Return (draws, N) seconds of the rows of a design, as a multivariate t of the fit's errors.
+
+    Rows are drawn together: they share the coefficients.
+    """
+    rng = np.random.default_rng(seed)
+    values, vectors = np.linalg.eigh(runtime.covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    normal = rng.standard_normal((draws, len(values))) @ root.T
+    scale = np.sqrt(runtime.freedom / rng.chisquare(runtime.freedom, size=(draws, 1)))
+    made: Floats = (runtime.coefficients + normal * scale) @ design.T
+    return made
 
 
 @dataclass(frozen=True, kw_only=True)
