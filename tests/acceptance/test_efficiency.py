@@ -68,12 +68,9 @@ def test_nothing_is_cut_at_80_columns(measured: Ended) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("profile", "tiny", "--prompts", "a"), "token counts"),
         (("profile", "tiny", "--outputs", "8"), "replies of one token"),
         (("profile", "openai/gpt-4.1"), "no machine of ours"),
-        (("profile", "tiny", "--formats", "w3a3"), "w3a3"),
         (("profile", "nonesuch", "--stored"), "No profile"),
-        (("efficiency", "--weights", "speed=1"), "speed"),
         (("efficiency", "--profile", "nonesuch"), "nonesuch"),
     ],
 )

@@ -161,7 +161,7 @@ def listed(found: Sequence[Profile]) -> None:
             one.id,
             plain(one.label.removesuffix(f" {one.format}")),
             one.format,
-            plain(one.engine_version),
+            one.engine,
             plain(one.hardware or "unknown"),
             milliseconds(one.fit.per_token),
             f"{one.fit.r_squared:.4f}",

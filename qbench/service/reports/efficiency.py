@@ -323,7 +323,8 @@ def _notes(
 
 
 def _finding(rows: Sequence[Costed], scores: Sequence[Scored]) -> str:
-    said = [_said(row) for row in rows if row.idealized]
+    alike = len({row.model for row in rows}) == 1
+    said = [_said(row, alike=alike) for row in rows if row.idealized]
     text = f"Idealized: {'; '.join(said)}." if said else "No system could be costed with a profile."
     best = scores[0] if scores else None
     if best and best.score and best.first is not None and best.wins is not None:
@@ -336,9 +337,10 @@ def _finding(rows: Sequence[Costed], scores: Sequence[Scored]) -> str:
     return text
 
 
-def _said(row: Costed) -> str:
+def _said(row: Costed, *, alike: bool) -> str:
+    name = row.variant if alike else row.label
     assert row.idealized is not None
     ends = f"95 % {row.idealized.low:.3g} to {row.idealized.high:.3g}"
-    text = f"{row.label} {row.idealized.value:.3g} s an attempt ({ends}"
+    text = f"{name} {row.idealized.value:.3g} s an attempt ({ends}"
     slower = f", raw {row.slowdown.value:.3g} x" if row.slowdown else ""
     return f"{text}{slower})"
