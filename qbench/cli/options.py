@@ -67,16 +67,20 @@ def remote(
 
 
 def ordering(
-    act: Callable[[Wish], None], about: str, extras: Callable[..., None] = local
+    act: Callable[..., None], about: str, extras: Callable[..., None] = local
 ) -> typer.Typer:
-    """Make the command that reads an order and ``extras``, and hands them to ``act``."""
+    """Make the command that reads an order and ``extras``, and hands them to ``act``.
+
+    Extras that a ``Wish`` has no field for are handed over by name.
+    """
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     shared, more = signature(read_order, eval_str=True), signature(extras, eval_str=True)
 
     def command(**given: Any) -> None:
         mine = {name: given.pop(name) for name in more.parameters}
         order, controls = read_order(**given)
-        act(Wish(order=order, controls=controls, **mine))
+        others = {name: mine.pop(name) for name in set(mine) - set(Wish.__struct_fields__)}
+        act(Wish(order=order, controls=controls, **mine), **others)
 
     parameters = [*shared.parameters.values(), *more.parameters.values()]
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # read by typer

@@ -139,9 +139,8 @@ def for_non_inferiority(
 def to_settle(mean: Mean, margin: float) -> float | None:
     """Return the samples that settle a verdict at 80 % power, if what was seen is the truth.
 
-    The smaller of what shows the difference and what shows equivalence; infinite where neither
-    ever will (a difference of exactly the margin shows itself, so that is a difference of zero
-    with a margin of zero). None when the data say nothing about their spread.
+    The smaller of what shows the difference and what shows equivalence. None when the data say
+    nothing about their spread.
     """
     if not mean.error > 0:
         return None

@@ -12,6 +12,8 @@ from qbench.service.api.deps import Basis, Reader, StoreDep
 from qbench.service.reports.comparison import comparison
 from qbench.service.reports.comparison_values import Comparison, Pairs
 from qbench.service.reports.pairs import pairs_of
+from qbench.service.reports.planning import settling
+from qbench.service.reports.planning_values import Settling
 from qbench.service.reports.recovery import recovery_of
 from qbench.service.reports.recovery_values import FormatComparison
 
@@ -53,6 +55,17 @@ def pairs(
 ) -> Response:
     """Judge all pairs of systems, p corrected over all of them."""
     return answer(pairs_of(store, run, correction, non_inferior=non_inferior))
+
+
+@router.get(
+    "/settle",
+    responses=says(Settling, 404),
+    response_class=Response,
+    summary="What would settle it",
+)
+def settle(run: str, store: StoreDep, _: Reader) -> Response:
+    """List the inconclusive systems with the samples that would settle each."""
+    return answer(settling(store, run))
 
 
 @router.get(

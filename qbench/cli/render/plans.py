@@ -1,0 +1,62 @@
+"""Draw plans: samples that a question needs, and what would settle a run."""
+
+from __future__ import annotations
+
+from qbench.cli.render.console import count, dim, dollars, draw, out, plain, seconds, table
+from qbench.service.reports.planning_values import Design, Settling
+
+
+def design(found: Design) -> None:
+    """Print how many samples each question needs, and what they would take."""
+    k = found.comparisons
+    made = table("Samples to show", "one comparison>", f"Holm over {k}>")
+    for need in found.needs:
+        made.add_row(plain(need.question), count(need.alone), count(need.corrected))
+    made.caption = (
+        f"{100 * found.power:g} % power, {found.epochs} attempts a sample; variance of a sample's "
+        f"difference {found.between:.3g} + {found.within:.3g} / epochs, design effect "
+        f"{found.effect:.2f} ({found.source})"
+    )
+    draw(made)
+    if any(one.runs for one in found.expected):
+        _expected(found)
+    out.print(found.finding, style="bold", markup=False)
+
+
+def _expected(found: Design) -> None:
+    samples = found.needs[0].corrected
+    made = table(f"For {samples:,} samples", "dollars>", "time>", "past runs>")
+    for one in found.expected:
+        made.add_row(
+            plain(one.label),
+            dollars(one.dollars) if one.runs else "unknown",
+            seconds(one.minutes * 60) if one.minutes is not None else "unknown",
+            count(one.runs),
+        )
+    made.caption = "at what past attempts cost and took, with as many in flight as planned"
+    draw(made)
+
+
+def settling(found: Settling) -> None:
+    """Print the inconclusive systems, what each needs, and how to run that."""
+    if found.rows:
+        made = table("Inconclusive", "points>", "n>", "needed>", "80 %>", "dollars>", "time>")
+        for row in found.rows:
+            gap, needed = row.difference, row.needed
+            made.add_row(
+                plain(row.label),
+                f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]",
+                count(row.samples),
+                "unknown" if needed is None else count(needed.value),
+                "" if needed is None else f"[{needed.low:,.0f}, {needed.high:,.0f}]",
+                dollars(row.dollars),
+                seconds(row.minutes * 60) if row.minutes is not None else "unknown",
+            )
+        made.caption = (
+            f"margin {100 * found.margin:g} points; needed: samples in all at 80 % power if what "
+            "was seen is the truth; dollars and time: of the system and its baseline"
+        )
+        draw(made)
+        for row in found.rows:
+            out.print(dim(f"· {row.command}"), soft_wrap=True)
+    out.print(found.finding, style="bold", markup=False)
