@@ -23,7 +23,7 @@ from qbench.benchmarks.analysis.sums import Floats
 ABILITY = np.array([-1.5, -0.5, 0.5, 1.5])
 PRICE = np.array([0.001, 0.003, 0.01, 0.05])
 SIZES = np.array([2, 4, 4, 6])
-POPULATION = 100_000
+POPULATION = 30_000
 """Families of which the truth is taken."""
 
 
@@ -102,7 +102,7 @@ def cell(
     families: int, epochs: int, shift: float, expert: float, options: argparse.Namespace
 ) -> str:
     """Simulate one line of the table."""
-    rng = np.random.default_rng((families, epochs, round(10 * shift)))
+    rng = np.random.default_rng((families, epochs, round(expert)))
     whole = drawn(rng, POPULATION, epochs, shift)
     estimated = float(values(whole, expert).mean())
     true = float(np.minimum(per_problem(whole.means, whole.rates).min(axis=0), expert).mean())

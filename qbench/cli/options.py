@@ -268,13 +268,17 @@ def _value(text: str) -> Any:
 
 
 BasisName = Annotated[
-    str, typer.Option("--basis", help="Of local systems: saturated (busy time) or dedicated (all).")
+    str,
+    typer.Option(
+        "--basis", help="Of local systems: saturated (busy time), dedicated (all) or energy."
+    ),
 ]
 
 
 def basis_of(name: str) -> Basis:
     """Read a cost basis. Raises NotFound."""
-    known: dict[str, Basis] = {"saturated": "saturated", "dedicated": "dedicated"}
+    local: tuple[Basis, ...] = ("saturated", "dedicated", "energy")
+    known: dict[str, Basis] = {basis: basis for basis in local}
     if name not in known:
         raise NotFound.among("cost basis", name, known)
     return known[name]

@@ -8,6 +8,8 @@ caused. Two bases are kept, as llm-d's ``cost_basis=usage|allocation``:
   copies take part in the busy time only: else a baseline that is measured twice would look
   cheaper than a format that is measured once.
 
+A third one, ``energy``, is the electricity of the busy seconds; nobody is paid on it.
+
 Seconds and dollars are shared by largest remainder, so the lines add up to the total exactly.
 """
 
@@ -26,6 +28,8 @@ from qbench.errors import EngineReplyInvalid
 from qbench.service.domain import Attempt, AttemptWork, Basis, EngineSeconds, LedgerLine
 from qbench.service.money import (
     QUANTUM,
+    EnergyPrice,
+    HourlyPrice,
     MachinePrice,
     TokenPrice,
     exact_seconds,
@@ -78,6 +82,18 @@ def engine_lines(
     ]
 
 
+def energy_lines(
+    seconds: EngineSeconds, work: Sequence[AttemptWork], price: EnergyPrice | None, *, at: datetime
+) -> list[LedgerLine]:
+    """Share the electricity of an engine session as its busy seconds: a line for each attempt.
+
+    The arguments are those of ``engine_lines``; without a price dollars are None.
+    """
+    if not work:
+        return []
+    return _lines("energy", seconds, work, price, _weights(seconds, work), at)
+
+
 def session_lines(
     endpoint_id: str, seconds: EngineSeconds, price: MachinePrice | None, *, at: datetime
 ) -> list[LedgerLine]:
@@ -98,14 +114,15 @@ def session_lines(
     ]
 
 
-def engine_dollars(seconds: EngineSeconds, basis: Basis, price: MachinePrice) -> Decimal:
+def engine_dollars(seconds: EngineSeconds, basis: Basis, price: HourlyPrice) -> Decimal:
     """Return what the whole session costs on ``basis``."""
     return machine_cost(billed_seconds(seconds, basis), price)
 
 
 def billed_seconds(seconds: EngineSeconds, basis: Basis) -> Decimal:
     """Return the seconds that ``basis`` pays for, to the nanosecond."""
-    parts = [seconds.busy] if basis == "saturated" else [seconds.load, seconds.busy, seconds.idle]
+    whole = basis == "dedicated"
+    parts = [seconds.load, seconds.busy, seconds.idle] if whole else [seconds.busy]
     return sum((exact_seconds(part) for part in parts), Decimal(0)).quantize(NANOSECOND)
 
 
@@ -120,7 +137,7 @@ def busy_shares(seconds: EngineSeconds, work: Sequence[AttemptWork]) -> list[Fra
     return [Fraction(weight, whole) for weight in weights]
 
 
-def reprice(line: LedgerLine, price: MachinePrice) -> LedgerLine:
+def reprice(line: LedgerLine, price: HourlyPrice) -> LedgerLine:
     """Return a local ``line`` at another price, from the seconds it kept.
 
     Agrees with fresh ``engine_lines`` to what a nanosecond costs, for lines keep nanoseconds.
@@ -176,7 +193,7 @@ def _lines(
     basis: Basis,
     seconds: EngineSeconds,
     work: Sequence[AttemptWork],
-    price: MachinePrice | None,
+    price: HourlyPrice | None,
     weights: list[int],
     at: datetime,
 ) -> list[LedgerLine]:

@@ -314,9 +314,10 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fault: Fault | None = None
 
 
-Basis = Literal["api", "dedicated", "saturated"]
+Basis = Literal["api", "dedicated", "saturated", "energy"]
 """``api``: tokens x list price. ``dedicated``: the engine's whole life (load, busy, idle) is paid.
-``saturated``: only its busy seconds are (llm-d calls these allocation and usage)."""
+``saturated``: only its busy seconds are (llm-d calls these allocation and usage). ``energy``: the
+electricity of its devices alone, measured or estimated."""
 
 
 class LedgerLine(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -137,6 +137,38 @@ class MachinePrice(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.per_unit * self.units
 
 
+class EnergyPrice(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a busy second of an engine costs in electricity."""
+
+    name: str
+    """Of the electricity price."""
+    hardware: str
+    watts: Decimal
+    """Mean over the engine's busy seconds, all devices together."""
+    how: Literal["nvml", "rapl", "estimated"]
+    """Which counter measured them; ``estimated``: the most that the maker's document names."""
+    dollars_per_kwh: Decimal
+    source: str
+    origin: str = ""
+    checked: date
+    valid_from: date
+
+    @property
+    def id(self) -> str:
+        """Digest of what decides a cost, so that checking a price again does not change it."""
+        parts = (self.name, self.watts, self.how, self.dollars_per_kwh, self.valid_from)
+        return fingerprint(("energy", *parts))
+
+    @property
+    def per_hour(self) -> Decimal:
+        """Dollars per busy hour."""
+        return self.watts * self.dollars_per_kwh / 1000
+
+
+HourlyPrice = MachinePrice | EnergyPrice
+"""What engine seconds can be billed at."""
+
+
 def check_usage(usage: TokenUsage) -> None:
     """Raise EngineReplyInvalid, naming the counters, for usage that cannot have happened."""
     parts = (
@@ -201,7 +233,7 @@ def exact_seconds(seconds: float) -> Decimal:
     return Decimal(str(seconds))
 
 
-def machine_cost(seconds: Decimal, price: MachinePrice) -> Decimal:
+def machine_cost(seconds: Decimal, price: HourlyPrice) -> Decimal:
     """Return the dollars of ``seconds`` of the whole machine, to the nearest ``QUANTUM``."""
     with localcontext(prec=_DIGITS):
         dollars = seconds * price.per_hour / SECONDS_PER_HOUR

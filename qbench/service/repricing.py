@@ -24,8 +24,9 @@ from qbench.benchmarks.usage import token_usage
 from qbench.service.apiprices import api_price, installed_litellm
 from qbench.service.attribution import call_dollars
 from qbench.service.attribution import reprice as at_price
-from qbench.service.domain import Basis, LedgerLine, Run, new_id
-from qbench.service.money import MachinePrice, TokenPrice
+from qbench.service.domain import Basis, Endpoint, LedgerLine, Run, new_id
+from qbench.service.energy import at_electricity
+from qbench.service.money import EnergyPrice, HourlyPrice, MachinePrice, TokenPrice
 from qbench.service.pricebook import PriceBook
 from qbench.service.reports.evidence import Evidence, dealt, known_mean
 from qbench.service.reports.leaderboard import ranked
@@ -35,6 +36,7 @@ from qbench.service.store import Store
 from qbench.service.store.ledger import DIGITS
 
 NOTHING = Decimal(0)
+Price = TokenPrice | HourlyPrice
 Bill = dict[str, Decimal | None]
 """Attempt id to dollars; None when a part of them is unknown."""
 
@@ -82,7 +84,7 @@ class _Bills:
     engines: dict[str, Bill]
     """By basis."""
     paid: Decimal | None
-    prices: dict[str, TokenPrice | MachinePrice]
+    prices: dict[str, Price]
 
 
 def reprice(
@@ -143,7 +145,7 @@ def keep(store: Store, priced: Repriced, now: datetime, key: str = "") -> str:
 
 
 def _bills(store: Store, run: Run, prices: PriceBook, as_of: date) -> _Bills:
-    used: dict[str, TokenPrice | MachinePrice] = {}
+    used: dict[str, Price] = {}
     api = _api_bill(store, run, _token_prices(prices, as_of), used)
     engines: dict[str, Bill] = {}
     owed: list[Decimal | None] = list(api.values())
@@ -173,7 +175,7 @@ def _api_bill(
     store: Store,
     run: Run,
     price_of: Callable[[str, datetime], TokenPrice | None],
-    used: dict[str, TokenPrice | MachinePrice],
+    used: dict[str, Price],
 ) -> Bill:
     models = {s.id: s.model for s in run.request.systems if s.engine == "api"}
     bill: Bill = {}
@@ -193,29 +195,41 @@ def _lines(
     run: Run,
     prices: PriceBook,
     as_of: date,
-    used: dict[str, TokenPrice | MachinePrice],
+    used: dict[str, Price],
 ) -> Iterator[LedgerLine]:
     """Yield the lines of engine time at the day's prices."""
     sessions, known = store.sessions(run.id), store.prices()
     at = datetime.combine(as_of, time(), UTC)
 
     @cache
-    def price_of(session: str, billed_at: str) -> MachinePrice | None:
+    def price_of(session: str, billed_at: str, basis: Basis) -> HourlyPrice | None:
         endpoint, old = sessions.get(session), known.get(billed_at)
-        hardware = run.controls.hardware or (endpoint.hardware if endpoint else "")
-        if endpoint is None or not hardware:
-            return None
-        commitment = old.commitment if isinstance(old, MachinePrice) else "on-demand"
-        price = prices.machine_price(hardware, at, commitment, devices=endpoint.devices)
+        price = _electric(old, prices, at) if basis == "energy" else None
+        if basis != "energy" and endpoint is not None:
+            price = _machine(endpoint, run.controls.hardware, old, prices, at)
         if price is not None:
             used[price.id] = price
         return price
 
     for session, line in store.engine_costs(run.id):
-        yield _line(line, price_of(session, line.price_id))
+        yield _line(line, price_of(session, line.price_id, line.basis))
 
 
-def _line(line: LedgerLine, price: MachinePrice | None) -> LedgerLine:
+def _electric(old: Price | None, prices: PriceBook, at: datetime) -> HourlyPrice | None:
+    return at_electricity(old, prices, at) if isinstance(old, EnergyPrice) else None
+
+
+def _machine(
+    endpoint: Endpoint, hardware: str, old: Price | None, prices: PriceBook, at: datetime
+) -> HourlyPrice | None:
+    name = hardware or endpoint.hardware
+    if not name:
+        return None
+    commitment = old.commitment if isinstance(old, MachinePrice) else "on-demand"
+    return prices.machine_price(name, at, commitment, devices=endpoint.devices)
+
+
+def _line(line: LedgerLine, price: HourlyPrice | None) -> LedgerLine:
     if price is None or line.seconds is None:
         return LedgerLine(
             attempt_id=line.attempt_id,
@@ -276,7 +290,7 @@ def _mean_cost(evidence: Evidence, system_id: str) -> float | None:
     return known_mean(costs[tried])
 
 
-def _used(key: str, price: TokenPrice | MachinePrice) -> PriceUsed:
+def _used(key: str, price: Price) -> PriceUsed:
     return PriceUsed(
         id=key,
         name=price.name,

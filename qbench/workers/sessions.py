@@ -8,22 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from msgspec.structs import replace
 
 from qbench.errors import StoreError
-from qbench.service.attribution import engine_lines, session_lines
-from qbench.service.domain import Endpoint, EngineSeconds, LedgerLine, Run, System, new_id
+from qbench.service.attribution import energy_lines, engine_lines, session_lines
+from qbench.service.domain import (
+    AttemptWork,
+    Endpoint,
+    EngineSeconds,
+    LedgerLine,
+    Run,
+    System,
+    new_id,
+)
+from qbench.service.energy import energy_price, power_drawn
 from qbench.service.pricebook import PriceBook
 from qbench.service.store import Recorded, Store
+from qbench.workers.energy import Meter, meter_of
 from qbench.workers.engines import Say, Serving, load_engine
+from qbench.workers.engines.process import own_gpus
 from qbench.workers.probing import probe_session
 from qbench.workers.recorder import Recorder
-from qbench.workers.tariffs import expected_hardware, tariff_of
+from qbench.workers.tariffs import LOCAL_ENGINES, expected_hardware, tariff_of
 
 HEARTBEAT_S = 2.0
 """How often an engine's seconds are written down: the cost that a killed run may lose."""
@@ -46,11 +58,24 @@ class _Reading:
         self._began = time.monotonic()
         self._apart = EngineSeconds()
         self.serving: Serving | None = None
+        self.meter: Meter | None = None
+        """Of the devices, from when attempts can come; None where nothing can be read."""
 
     async def seconds(self) -> EngineSeconds:
         if self.serving is None:
             return EngineSeconds(load=time.monotonic() - self._began)
         return apart(await self.serving.seconds(), self._apart)
+
+    async def energy(self) -> dict[str, Any]:
+        """Return the joules since attempts could come, and which counter says so; else nothing."""
+        if self.meter is None:
+            return {}
+        try:
+            joules = await asyncio.to_thread(self.meter.joules)
+        except OSError:
+            self.meter = None
+            return {}
+        return {"energy": {"joules": joules, "meter": self.meter.name}}
 
     @asynccontextmanager
     async def preparing(self) -> AsyncIterator[None]:
@@ -114,6 +139,10 @@ async def engine_session(
                 if books.run.controls.probe:
                     async with reading.preparing():
                         await _probe(books, up, system, say)
+                if system.engine in LOCAL_ENGINES:
+                    reading.meter = await asyncio.to_thread(
+                        meter_of, endpoint.architecture, endpoint.devices, own_gpus()
+                    )
                 yield serving, endpoint
     except BaseException:
         if reading.serving is None:
@@ -157,6 +186,7 @@ async def _heartbeat(store: Store, endpoint_id: str, reading: _Reading) -> None:
     while True:
         await asyncio.sleep(HEARTBEAT_S)
         seconds = await reading.seconds()
+        await reading.energy()  # a counter that wraps must be read in time
         try:
             await asyncio.to_thread(store.touch_endpoint, endpoint_id, seconds, datetime.now(UTC))
         except StoreError:
@@ -178,6 +208,10 @@ async def _close(books: Books, endpoint: Endpoint, reading: _Reading) -> None:
     """Bill the session when every attempt it served is durable."""
     await books.recorder.flush()
     ended = replace(endpoint, seconds=await reading.seconds(), stopped_at=datetime.now(UTC))
+    measured = await reading.energy()
+    if measured:
+        ended = replace(ended, details=ended.details | measured)
+        await asyncio.to_thread(books.store.publish_endpoint, ended)
     await asyncio.to_thread(settle, ended, books.run, books.store, books.prices)
 
 
@@ -197,12 +231,25 @@ def _bill(endpoint: Endpoint, run: Run, store: Store, prices: PriceBook) -> list
     work = store.attempts_of(endpoint.id)
     if work:
         copies = {system.id for system in run.request.systems if system.replica}
-        return engine_lines(
-            endpoint.seconds, work, tariff.machine, at=endpoint.started_at, copies=copies
-        )
+        at = endpoint.started_at
+        lines = engine_lines(endpoint.seconds, work, tariff.machine, at=at, copies=copies)
+        return lines + _electricity(endpoint, run, store, prices, work)
     if not (run.controls.hardware or endpoint.hardware):  # a machine of somebody else
         return []
     return session_lines(endpoint.id, endpoint.seconds, tariff.machine, at=endpoint.started_at)
+
+
+def _electricity(
+    endpoint: Endpoint, run: Run, store: Store, prices: PriceBook, work: Sequence[AttemptWork]
+) -> list[LedgerLine]:
+    """Bill the session's electricity; nothing where nobody knows what its devices draw."""
+    drawn = power_drawn(endpoint, run.controls.hardware, prices)
+    if drawn is None:
+        return []
+    price = energy_price(drawn, prices, endpoint.started_at)
+    if price is not None:
+        store.save_prices({price.id: price})
+    return energy_lines(endpoint.seconds, work, price, at=endpoint.started_at)
 
 
 def settle_orphans(run: Run, store: Store, prices: PriceBook, *, only: str = "") -> None:

@@ -45,6 +45,8 @@ Runner = Annotated[Caller, Depends(_needs("run"))]
 Admin = Annotated[Caller, Depends(_needs("admin"))]
 
 Basis = Annotated[
-    Literal["saturated", "dedicated"],
-    Query(description="Of local systems: busy seconds, or the engine's whole life."),
+    Literal["saturated", "dedicated", "energy"],
+    Query(
+        description="Of local systems: busy seconds, the engine's whole life, or its electricity."
+    ),
 ]

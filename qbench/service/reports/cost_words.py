@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from qbench.benchmarks.analysis.clusters import FEW
 from qbench.service.domain import System
 from qbench.service.reports.cost_values import CostOfPass, CostsOfPass, FrontierValue
+from qbench.service.reports.energy_words import energy_notes
 from qbench.service.reports.evidence import Evidence
 from qbench.service.reports.values import Estimate
 
@@ -115,6 +116,7 @@ def _notes(
 ) -> Iterator[str]:
     yield from (f"left out: {row.label} ({row.left_out})" for row in found.rows if row.left_out)
     yield _expert(found, evidence.run.request.suite)
+    yield from energy_notes(evidence, kept)
     frontier = found.frontier
     if frontier is None:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qbench.service.domain import Endpoint, RunStatus, variant
+from qbench.service.reports.energy_words import energy_notes
 from qbench.service.reports.evidence import Evidence
 from qbench.service.reports.startups import kernel_notes, parser_notes, startup_notes
 from qbench.service.reports.values import Estimate, NoiseFloor, Row, Verdict
@@ -93,6 +94,7 @@ def notes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, ...]:
         if row.path == "weight-only fallback" and not row.replica
     ]
     said += _unpriced(evidence, rows)
+    said += energy_notes(evidence, [systems[row.system_id] for row in rows if row.cost])
     served = [end for end in endpoints.values() if end]
     said += _checkpoints(served) + kernel_notes(served)
     said += startup_notes(served) + parser_notes(served)

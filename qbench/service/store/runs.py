@@ -35,7 +35,7 @@ from qbench.service.domain import (
     RunStatus,
     Shard,
 )
-from qbench.service.money import MachinePrice, TokenPrice
+from qbench.service.money import EnergyPrice, MachinePrice, TokenPrice
 from qbench.service.store.shelf import Shelf
 from qbench.service.tables import (
     ATTEMPT,
@@ -46,9 +46,10 @@ from qbench.service.tables import (
     SHARD,
 )
 
-PRICES: dict[str, msgspec.json.Decoder[TokenPrice] | msgspec.json.Decoder[MachinePrice]] = {
+PRICES: dict[str, msgspec.json.Decoder[TokenPrice | MachinePrice | EnergyPrice]] = {
     "TokenPrice": msgspec.json.Decoder(TokenPrice),
     "MachinePrice": msgspec.json.Decoder(MachinePrice),
+    "EnergyPrice": msgspec.json.Decoder(EnergyPrice),
 }
 ENDED = (RunStatus.DONE, RunStatus.PARTIAL)
 PLAIN = (
@@ -221,7 +222,7 @@ class Runs(Shelf):
             left = select(func.sum(CELL.c.pending)).where(CELL.c.run_id == row.run_id)
             return Closed(cell=cell, run=cell and tx.execute(left).scalar_one() == 0)
 
-    def prices(self) -> dict[str, TokenPrice | MachinePrice]:
+    def prices(self) -> dict[str, TokenPrice | MachinePrice | EnergyPrice]:
         """Return every price that a ledger line points at, by id."""
         with self.reading() as view:
             rows = view.execute(select(PRICE)).all()

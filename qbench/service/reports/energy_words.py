@@ -1,0 +1,35 @@
+"""What stands behind an energy cost: measured or estimated, and what it leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from qbench.service.domain import System
+from qbench.service.reports.evidence import Evidence
+
+COUNTERS = {"nvml": "the GPU driver's counter", "rapl": "the processor's counter"}
+
+
+def energy_notes(evidence: Evidence, systems: Sequence[System]) -> Iterator[str]:
+    """Yield what a reader of costs on basis ``energy`` must know; nothing on another basis."""
+    if evidence.basis != "energy":
+        return
+    yield (
+        "energy: the electricity of local systems' devices alone, without host, cooling or the "
+        "machine; API systems stand beside it at their list price"
+    )
+    for system in systems:
+        if said := _said(evidence, system):
+            yield f"{system.label}: {said}"
+
+
+def _said(evidence: Evidence, system: System) -> str:
+    endpoint = evidence.endpoint(system)
+    if endpoint is None or system.engine == "api":
+        return ""
+    measured = endpoint.details.get("energy")
+    if not measured:
+        return "estimated, the documented maximum of its devices for its busy seconds"
+    busy = endpoint.seconds.busy
+    mean = f", {measured['joules'] / busy:,.0f} W over its busy seconds" if busy else ""
+    return f"measured by {COUNTERS[measured['meter']]}{mean}, idle time between attempts included"
