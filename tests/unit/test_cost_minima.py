@@ -18,6 +18,7 @@ from qbench.benchmarks.analysis.economics.minima import (
     value_interval,
 )
 from qbench.benchmarks.analysis.rates import zero_pass_bound
+from qbench.benchmarks.analysis.resampling import expanded
 from qbench.benchmarks.analysis.sums import Floats
 from tests.worked import WORKED
 
@@ -121,3 +122,23 @@ def test_infinity_is_a_value_in_gains_and_shares() -> None:
         0.75,
         0,
     ]
+
+
+def test_few_families_take_wider_percentiles() -> None:
+    """Of ten normal means: Student's quantile times sqrt(10/9), as a normal percentile."""
+    assert expanded(10) == pytest.approx(0.98290, abs=2e-5)
+    assert expanded(10_000) == pytest.approx(0.95, abs=1e-4)
+    assert expanded(1) == 0.95
+
+
+def test_intervals_hold_the_truth_of_few_and_many_families() -> None:
+    """Families of three problems that share a length: 95 % of the intervals hold the mean."""
+    rng = np.random.default_rng(4)
+    for families in (10, 40):
+        family = np.repeat(np.arange(families), 3)
+        held = 0
+        for _ in range(400):
+            v = np.exp(0.5 * rng.normal(size=families))[family] * rng.gamma(4, 0.25, len(family))
+            low, high = drawn_means(v[None], family, resamples=400).interval(0)
+            held += low <= math.exp(0.125) <= high
+        assert 0.89 <= held / 400 <= 0.98

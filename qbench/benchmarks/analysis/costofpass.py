@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from qbench.benchmarks.analysis.rates import zero_pass_bound
-from qbench.benchmarks.analysis.resampling import percentile_interval
+from qbench.benchmarks.analysis.resampling import expanded, percentile_interval
 from qbench.benchmarks.analysis.sums import Floats
 
 
@@ -35,14 +35,14 @@ def ratio_of_means(costs: Floats, rates: Floats) -> float:
 def ratio_interval(
     cost: float, clusters: int, draws_cost: Floats, draws_rate: Floats
 ) -> tuple[float, float]:
-    """Return the 95 % interval of a ratio of means from joint (B,) draws.
+    """Return the 95 % interval of a ratio of means from joint (B,) draws of ``clusters`` families.
 
     Without any pass the draws say nothing: the lower end is then the mean cost over the exact
     upper bound of the pass rate, the upper end infinity.
     """
     if not np.nansum(draws_rate):
         return cost / zero_pass_bound(max(1, clusters)), float("inf")
-    return percentile_interval(per_problem(draws_cost, draws_rate))
+    return percentile_interval(per_problem(draws_cost, draws_rate), expanded(clusters))
 
 
 def frontier(v: Mapping[str, Floats], expert: float | Floats = np.inf) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from scipy import special
 
 from qbench.benchmarks.analysis.sums import Floats, Sums, by_family
 
@@ -89,3 +90,16 @@ def percentile_interval(draws: Floats, level: float = 0.95) -> tuple[float, floa
     low = int(np.floor((1 - level) / 2 * (len(ordered) - 1)))
     high = int(np.ceil((1 + level) / 2 * (len(ordered) - 1)))
     return float(ordered[low]), float(ordered[high])
+
+
+def expanded(families: int, level: float = 0.95) -> float:
+    """Return the level whose percentiles hold ``level`` where families are few.
+
+    Percentiles of a bootstrap are as narrow as a normal interval with the variance divided by G
+    instead of G - 1. Hesterberg (2015, *What Teachers Should Know About the Bootstrap*, expanded
+    percentile intervals) takes those of sqrt(G / (G - 1)) times Student's quantile instead.
+    """
+    if families < 2:
+        return level
+    wide = float(special.stdtrit(families - 1, 0.5 + level / 2))
+    return 1 - 2 * float(special.ndtr(-wide * np.sqrt(families / (families - 1))))

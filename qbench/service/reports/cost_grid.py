@@ -17,7 +17,6 @@ from qbench.benchmarks.analysis.economics.minima import (
     lowest,
     value_interval,
 )
-from qbench.benchmarks.analysis.resampling import percentile_interval
 from qbench.benchmarks.analysis.sums import Floats
 from qbench.service.domain import System
 from qbench.service.reports.evidence import Evidence, estimate
@@ -125,7 +124,7 @@ class Draws:
 
     def plain(self, key: Key) -> Estimate:
         """Return a row's mean with its percentile interval."""
-        return estimate(self.mean(key), percentile_interval(self.drawn(key)))
+        return estimate(self.mean(key), self._made.spread(self.drawn(key)))
 
     def value(self, key: Key) -> Estimate:
         """Return a V with the interval that knows what a bootstrap cannot see."""
@@ -133,7 +132,7 @@ class Draws:
         there = float((self._rows[key] >= grid.expert).mean())
         low, high = value_interval(
             self.mean(key),
-            percentile_interval(self.drawn(key)),
+            self._made.spread(self.drawn(key)),
             self._made.families,
             at_expert=there,
             bounds=grid.bounds,
@@ -143,4 +142,4 @@ class Draws:
     def combined(self, how: Combined, *keys: Key) -> Estimate:
         """Return a function of rows' means with its percentile interval."""
         value = float(how(*(self.mean(key) for key in keys)))
-        return estimate(value, percentile_interval(how(*(self.drawn(key) for key in keys))))
+        return estimate(value, self._made.spread(how(*(self.drawn(key) for key in keys))))

@@ -146,10 +146,11 @@ def _expert(found: CostsOfPass, suite: str) -> str:
 def _epochs(evidence: Evidence, frontier: FrontierValue) -> str:
     if frontier.held_out is None:
         return (
-            "one attempt per problem: its cost-of-pass is the attempt's cost or ∞, and V is a "
-            "rough estimate; more --epochs make it better"
+            "one attempt per problem: its cost-of-pass is the attempt's cost or ∞, and what failed "
+            "by chance is charged to the expert; more --epochs make V better"
         )
     return (
-        f"the minimum over {evidence.run.request.epochs} noisy attempts flatters: half of them "
-        f"choosing and the other half paying costs {interval(frontier.held_out)}"
+        f"V rests on {evidence.run.request.epochs} attempts per problem: the smallest of noisy "
+        "costs is too small, and what failed by chance is charged to the expert; half of the "
+        f"attempts choosing and the other half paying costs {interval(frontier.held_out)}"
     )

@@ -14,7 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qbench.benchmarks.analysis.rates import zero_pass_bound
-from qbench.benchmarks.analysis.resampling import RESAMPLES, percentile_interval, weights
+from qbench.benchmarks.analysis.resampling import (
+    RESAMPLES,
+    expanded,
+    percentile_interval,
+    weights,
+)
 from qbench.benchmarks.analysis.sums import Floats
 
 Members = NDArray[np.bool_]
@@ -63,7 +68,11 @@ class Resampled:
 
     def interval(self, row: int) -> tuple[float, float]:
         """Return the 95 % percentile interval of a row; infinity is a value."""
-        return percentile_interval(self.draws[:, row])
+        return self.spread(self.draws[:, row])
+
+    def spread(self, draws: Floats) -> tuple[float, float]:
+        """Return the 95 % interval of what was made of the draws: a difference, a share."""
+        return percentile_interval(draws, expanded(self.families))
 
 
 def drawn_means(
@@ -141,11 +150,14 @@ def value_interval(
     return low, high
 
 
+ROUNDING = 1e-12
+"""Differences below this share of V come from the order of its sums."""
+
+
 def gains(before: Floats | float, after: Floats | float) -> Floats:
     """Return V_before - V_after (Eq. 9); 0 where both are infinite: nothing was gained."""
     one, two = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isinf(one) & np.isinf(two), 0.0, one - two)
+    return _fall(one, two)
 
 
 def shares(before: Floats | float, after: Floats | float) -> Floats:
@@ -155,5 +167,12 @@ def shares(before: Floats | float, after: Floats | float) -> Floats:
     """
     one, two = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = np.where(one > 0, (one - two) / one, 0.0)
+        share = np.where(one > 0, _fall(one, two) / one, 0.0)
     return np.where(np.isinf(one), np.where(np.isinf(two), 0.0, 1.0), share)
+
+
+def _fall(one: Floats, two: Floats) -> Floats:
+    with np.errstate(invalid="ignore"):
+        fall = np.where(np.isinf(one) & np.isinf(two), 0.0, one - two)
+    small = np.isfinite(one) & (np.abs(fall) <= ROUNDING * np.abs(one))
+    return np.where(small, 0.0, fall)
