@@ -311,6 +311,14 @@ def test_one_system_is_alone(store: Store) -> None:
     assert "The knee" not in found.finding
 
 
+def test_two_of_one_name_are_told_apart(store: Store) -> None:
+    found = one_run(store, Kind("x/a", "bf16", 0.9, 0.001), Kind("y/a", "bf16", 0.5, 0.002))
+    labels = [point.label for point in found.points]
+    assert len(set(labels)) == 2
+    assert all(label.startswith("a bf16 ") for label in labels)
+    assert [list(point.dominated_by) for point in found.points] == [labels[1:], labels[:1]]
+
+
 def test_none_passes(store: Store) -> None:
     found = one_run(store, Kind("x/a", "bf16", -9, 0.001), Kind("x/b", "bf16", -9, 0.002))
     assert [point.undominated for point in found.points] == [True, False]

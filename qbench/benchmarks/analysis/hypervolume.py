@@ -26,7 +26,8 @@ def in_box(losses: Floats, ideal: Floats, reference: Floats) -> Floats:
     """
     if not (np.isfinite(ideal) & np.isfinite(reference) & (reference > ideal)).all():
         raise ValueError("the reference must be worse than the ideal in every objective")
-    scaled = np.maximum((losses - ideal) / (reference - ideal), 0.0)
+    with np.errstate(over="ignore"):
+        scaled = np.maximum((losses - ideal) / (reference - ideal), 0.0)
     inside = np.all(scaled < 1, axis=2, keepdims=True)
     return np.where(inside, scaled, 1.0)
 

@@ -37,9 +37,11 @@ def paint(figure: Figure, report: Frontier) -> None:
     places, names = _places(report), _names(report)
     grid = _grid(figure, len(planes))
     drawn = [_panel(axes, plane, places, names) for axes, plane in zip(grid, planes, strict=True)]
-    figure.suptitle(
-        "Frontier, with the probability of being on it", x=0.01, ha="left", fontweight="bold"
-    )
+    title = "Frontier, with the probability of being on it"
+    if len(report.groups) > MOST_GROUPS:
+        title += f" (the first {MOST_GROUPS} of {len(report.groups)})"
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.supxlabel(_legend(report), x=0.01, ha="left", fontsize=8, color=GREY)
     figure.draw_without_rendering()  # settles the layout, in which names must find room
     for axes, (points, corners) in zip(grid, drawn, strict=True):
         place(axes, points, corners)
@@ -148,6 +150,16 @@ def _edge(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         for one in sorted(points)
         if not any(o[0] <= one[0] and o[1] >= one[1] and o != one for o in points)
     ]
+
+
+def _legend(report: Frontier) -> str:
+    """Explain the marks that occur; hollow systems are beaten by the point estimates."""
+    said = {p.path: p.caution for p in report.points if p.path in MARKS}
+    marks = [
+        f"{MARKS[path]} {path}" + (f": {caution}" if caution else "")
+        for path, caution in said.items()
+    ]
+    return "\n".join(("; ".join(("hollow: dominated", *marks[:1])), *marks[1:]))
 
 
 def _dark(shade: str) -> tuple[float, ...]:

@@ -106,7 +106,7 @@ def _point(plane: Plane, at: int, lost: tuple[float, Floats], beats: Floats) -> 
     others = [place for place in range(len(plane.systems)) if place != at]
     return Point(
         system_id=system.id,
-        label=system.label,
+        label=plane.labels[at],
         path=path,
         pass_rate=estimate_of(cut, "accuracy", system),
         cost=estimate_of(cut, "cost", system),

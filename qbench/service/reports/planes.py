@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,8 @@ class Plane:
 
     cut: Cut
     systems: tuple[System, ...]
+    labels: tuple[str, ...]
+    """Of the systems; no two are equal."""
     objectives: tuple[Objective, ...]
     values: Floats
     """(Y, D) as measured."""
@@ -43,11 +46,6 @@ class Plane:
     """(B, Y, D)."""
     sources: tuple[dict[str, str], ...]
     left_out: dict[str, str]
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Of the systems."""
-        return tuple(system.label for system in self.systems)
 
     @property
     def resampled(self) -> bool:
@@ -112,6 +110,7 @@ class Plane:
         return Plane(
             cut=self.cut,
             systems=tuple(self.systems[place] for place in kept),
+            labels=tuple(self.labels[place] for place in kept),
             objectives=self.objectives,
             values=self.values[kept],
             draws=self.draws[:, kept],
@@ -125,16 +124,17 @@ def plane_of(cut: Cut, systems: Sequence[System], choice: Choice) -> Plane:
     cut.prepare((*choice.on, *ALWAYS))
     found: list[tuple[System, list[tuple[float, Floats, str]]]] = []
     left_out: dict[str, str] = {}
+    names = names_of(cut.evidence.run.request.systems)
     for system in systems:
         why = _kept_out(cut.evidence, system, choice)
         place = cut.evidence.place(system.id)
         if why or place is None:
-            left_out[system.label] = why or "nothing was scored"
+            left_out[names[system.id]] = why or "nothing was scored"
             continue
         parts = [_part(cut, one.name, system, place) for one in choice.objectives]
         unknown = [one for one, part in zip(choice.objectives, parts, strict=True) if _nan(part)]
         if unknown:
-            left_out[system.label] = unknown[0].unknown
+            left_out[names[system.id]] = unknown[0].unknown
         else:
             found.append((system, parts))
     return _made(cut, found, left_out, choice)
@@ -146,17 +146,27 @@ def _made(
     left_out: dict[str, str],
     choice: Choice,
 ) -> Plane:
-    ends = len(choice.on)
+    ends, names = len(choice.on), names_of(cut.evidence.run.request.systems)
     draws = [np.stack([part[1] for part in parts], axis=-1) for _, parts in found]
     return Plane(
         cut=cut,
         systems=tuple(system for system, _ in found),
+        labels=tuple(names[system.id] for system, _ in found),
         objectives=choice.objectives,
         values=np.array([[part[0] for part in parts] for _, parts in found]).reshape(-1, ends),
         draws=np.stack(draws, axis=1) if draws else np.zeros((0, 0, ends)),
         sources=tuple(_sources(parts, choice) for _, parts in found),
         left_out=left_out,
     )
+
+
+def names_of(systems: Sequence[System]) -> dict[str, str]:
+    """Return id to label; where two are called alike, with the beginning of the id."""
+    often = Counter(system.label for system in systems)
+    return {
+        system.id: system.label if often[system.label] == 1 else f"{system.label} {system.id[:4]}"
+        for system in systems
+    }
 
 
 def _sources(parts: list[tuple[float, Floats, str]], choice: Choice) -> dict[str, str]:
