@@ -113,7 +113,7 @@ def _standing(found: Frontier) -> Table:
     """Tell the knee, what each adds, and how probably a row's system beats a column's."""
     points = found.points
     numbers = range(1, len(points) + 1) if len(points) <= MOST_BEATEN else ()
-    made = table("System", "Knee %>", "Adds %>", *(f"beats {n}>" for n in numbers))
+    made = table("System", "Knee %>", "Adds %>", *(f"{n}>" for n in numbers))
     for number, point in enumerate(points, 1):
         beaten = [
             "" if other is point else _chance(other.dominated_by.get(point.label))
@@ -122,14 +122,19 @@ def _standing(found: Frontier) -> Table:
         made.add_row(
             plain(f"{number} {point.label}"),
             _chance(point.knee),
-            percent(point.contribution.value if point.contribution else None),
+            _adds(point.contribution),
             *(beaten if numbers else ()),
         )
+    beats = f"; 1 to {len(points)}: probability of beating that one" if numbers else ""
     made.caption = (
         f"knee: probability; adds: share of the box up to {_corner(found.axes)} that nobody else "
-        "commands; beats: probability of being nowhere worse and somewhere better"
+        f"commands{beats}"
     )
     return made
+
+
+def _adds(one: Estimate | None) -> str:
+    return "–" if one is None else f"{percent(one.value)} {_span(one, 0.01)}"
 
 
 def _corner(axes: Sequence[Axis]) -> str:
