@@ -10,12 +10,13 @@ import argparse
 import math
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from qbench.benchmarks.analysis.allocation import State, chosen, off_frontier
+from qbench.benchmarks.analysis.allocation import State, chosen, relative, surely
 from qbench.benchmarks.analysis.multiplicity import holm
 from qbench.benchmarks.analysis.paired import difference, verdict
 from qbench.benchmarks.analysis.sequential import (
@@ -113,6 +114,7 @@ class Race:
         self.done = [0] * len(self.rates)
         self.rho = tuned(MARGIN, MOST)
         self.off: set[int] = set()
+        self.looks: dict[tuple[str, int, int], Tracked] = {}
 
     @property
     def spent(self) -> float:
@@ -121,9 +123,24 @@ class Race:
 
     def gap(self, at: int) -> Tracked | None:
         """Follow a system's difference from the baseline."""
-        seen = self.number < min(self.done[at], self.done[0])
-        values = np.where(seen, self.rates[at] - self.rates[0], np.nan)
-        return tracked(values, self.family, self.number, rho=self.rho)
+        return self.follow("rate", at, 0)
+
+    def follow(self, what: str, one: int, two: int) -> Tracked | None:
+        """Follow a paired difference over the rounds that both went through.
+
+        All looks of the full design are made once; what is known is the first of them.
+        """
+        if (what, one, two) not in self.looks:
+            values = (
+                self.rates[one] - self.rates[two]
+                if what == "rate"
+                else relative(self.costs[one], self.costs[two])
+            )
+            found = tracked(values, self.family, self.number, rho=self.rho)
+            assert found is not None
+            self.looks[what, one, two] = found
+        known = self.looks[what, one, two].looks[: min(self.done[one], self.done[two])]
+        return Tracked(looks=known, rho=self.rho) if known else None
 
     def judge(self) -> None:
         """Look at every difference."""
@@ -138,10 +155,12 @@ class Race:
 
     def look_at_the_frontier(self) -> None:
         """Note who is surely beaten."""
-        seen = self.number[None, :] < np.array(self.done)[:, None]
-        rates, costs = (np.where(seen, part, np.nan) for part in (self.rates, self.costs))
-        found = off_frontier(rates, costs, self.family, self.number, rho=self.rho)
-        self.off |= found.keys() - {0}
+        systems = len(self.rates)
+        for one, two in permutations(range(systems), 2):
+            if one == 0 or one in self.off or not surely(self.follow("rate", two, one), systems):
+                continue
+            if surely(self.follow("cost", one, two), systems):
+                self.off.add(one)
 
     def run(self, left: float) -> None:
         """Go on until everybody is decided, everything is asked, or the money is spent."""

@@ -20,6 +20,7 @@ from qbench.service.plan import Plan, make_plan
 from qbench.service.pricebook import PriceBook, read_prices
 from qbench.service.reports.planning import designed, settling
 from qbench.service.reports.planning_values import Design, Planned, Settling
+from qbench.service.reports.sequential import decided_after
 from qbench.service.reports.values import to_json
 from qbench.service.store import Store
 from qbench.workers.engines import load_engine
@@ -83,6 +84,7 @@ def _planned(wish: Wish, request: Request, design: Design | None) -> Planned:
         dollars_per_hour=_rates(request, wish.controls, prices),
         at_most_dollars=_ceilings(plan, wish.controls, prices),
         refused={label: why for label, why in refusals.items() if why},
+        decided_after_samples=decided_after(request),
         design=design,
     )
 

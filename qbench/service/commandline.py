@@ -51,6 +51,7 @@ def _of_suite(request: Request) -> list[str]:
         ("--epochs", request.epochs, usual.epochs),
         ("--seed", request.seed, usual.seed),
         ("--margin", request.margin, usual.margin),
+        ("--until", request.until, usual.until),
         ("--turns", limits.turns, usual.limits.turns),
         ("--time-limit", limits.seconds, usual.limits.seconds),
     ):

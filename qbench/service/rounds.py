@@ -15,8 +15,8 @@ from qbench.service.order import LOADS_FORMATS
 
 FIRST = 50
 """Samples of the first round, at least."""
-SHARE = 0.5
-"""Of what was asked so far, the size of the next round where an engine is started for each."""
+SHARE, SHARE_STARTED = 0.1, 0.5
+"""Of what was asked so far, the size of the next round; where an engine is started for each."""
 
 
 def round_numbers(request: Request) -> Iterator[int]:
@@ -25,11 +25,12 @@ def round_numbers(request: Request) -> Iterator[int]:
 
 
 def _sizes(request: Request) -> Iterator[int]:
-    """Yield sizes: whole cycles over tasks and levels, growing where starts cost time."""
+    """Yield sizes: whole cycles over tasks and levels, growing, most where starts cost time."""
     cycle, done = len(request.tasks) * len(request.levels), 0
-    grows = any(system.engine in LOADS_FORMATS for system in request.systems)
+    starts = any(system.engine in LOADS_FORMATS for system in request.systems)
+    share = SHARE_STARTED if starts else SHARE
     while done < request.limit:
-        wanted = max(FIRST, SHARE * done if grows else 0)
+        wanted = max(FIRST, share * done)
         size = min(request.limit - done, cycle * -int(-wanted // cycle))
         yield size
         done += size

@@ -61,3 +61,36 @@ class Silent:
 
     def stopped(self, system_id: str, planned: int) -> None:
         """Do nothing."""
+
+
+class Once:
+    """Passes on what is new: an engine that comes up again for another round is no news."""
+
+    def __init__(self, inner: Progress) -> None:
+        self._inner = inner
+        self._said: set[str] = set()
+        self._served: set[str] = set()
+
+    def begin(self, run: Run, tallies: dict[str, Tally]) -> None:
+        """Pass it on."""
+        self._inner.begin(run, tallies)
+
+    def say(self, line: str) -> None:
+        """Show a line that was not shown before."""
+        if line not in self._said:
+            self._said.add(line)
+            self._inner.say(line)
+
+    def serving(self, system: System, endpoint: Endpoint) -> None:
+        """Show that an engine came up for the first time."""
+        if system.id not in self._served:
+            self._served.add(system.id)
+            self._inner.serving(system, endpoint)
+
+    def ended(self, attempt: Attempt, spent: Decimal) -> None:
+        """Pass it on."""
+        self._inner.ended(attempt, spent)
+
+    def stopped(self, system_id: str, planned: int) -> None:
+        """Pass it on."""
+        self._inner.stopped(system_id, planned)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -23,7 +23,7 @@ from qbench.workers.attempts import Bench
 from qbench.workers.budget import Budget
 from qbench.workers.engines import Serving
 from qbench.workers.leases import leased
-from qbench.workers.progress import Progress, Tally
+from qbench.workers.progress import Once, Progress, Tally
 from qbench.workers.recorder import Recorder
 from qbench.workers.rounds import next_step
 from qbench.workers.sessions import Books, engine_session, settle_orphans
@@ -142,6 +142,7 @@ async def _serve_all(session: Session, shards: Sequence[Shard]) -> set[str]:
 
 async def _rounds(session: Session) -> None:
     """Ask round after round, each time only what is still open; see ``workers.rounds``."""
+    session = replace(session, progress=Once(session.progress))
     gone, told = set[str](), set[str]()
     while not session.budget.reached:
         step = await asyncio.to_thread(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from msgspec.structs import replace
 
@@ -19,18 +21,20 @@ from qbench.benchmarks.chat import Sampling
 from qbench.errors import ConfigError, Unsupported
 from qbench.service.access import LOCAL
 from qbench.service.desk import Desk, Submission
-from qbench.service.domain import Controls, RunStatus
+from qbench.service.domain import Controls, Endpoint, RunStatus, System
 from qbench.service.order import Order, to_request
 from qbench.service.plan import Plan, make_plan
 from qbench.service.pricebook import read_prices
 from qbench.service.reports.comparison import comparison
 from qbench.service.reports.leaderboard import leaderboard_of
 from qbench.service.reports.pairs import pairs_of
-from qbench.service.reports.values import Leaderboard, Row
+from qbench.service.reports.values import Leaderboard, Row, to_json
+from qbench.service.schedules import Recurring, checked
 from qbench.service.store import Store
 from qbench.workers.progress import Silent
 from qbench.workers.rounds import next_step
 from qbench.workers.steps import execute
+from tests.integration.api import Bell, application, serving
 
 ROOT = Path(__file__).parents[2]
 ACCURACY = {"bf16": 0.8, "fp8": 0.8, "w4a16": 0.3}
@@ -78,6 +82,25 @@ def go_on(store: Store, made: Plan) -> RunStatus:
     return asyncio.run(execute(store.run(made.run.id), store, read_prices({}), Silent()))
 
 
+class Heard(Silent):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.served: list[str] = []
+        self.planned: dict[str, int] = {}
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+    def serving(self, system: System, endpoint: Endpoint) -> None:
+        del endpoint
+        self.served.append(system.format)
+
+    def stopped(self, system_id: str, planned: int) -> None:
+        self.planned[system_id] = planned
+
+
 def by_format(board: Leaderboard) -> dict[str, Row]:
     return {row.format: row for row in board.rows if not row.replica}
 
@@ -115,6 +138,20 @@ def test_what_is_decided_is_asked_no_more(store: Store) -> None:
     assert summary.planned == sum(scored.values())
     assert all(shard.closed for shard in store.shards(made.run.id))
     assert all(cell.pending == 0 for cell in store.cells(made.run.id))
+
+
+def test_it_says_once_what_is_new(store: Store) -> None:
+    made, heard = plan(store, "fp8", "w4a16"), Heard()
+    asyncio.run(execute(store.run(made.run.id), store, read_prices({}), heard))
+    assert sorted(heard.served) == ["bf16", "fp8", "w4a16"]
+    assert len(store.endpoints(made.run.id)) > 3
+    assert len(heard.said) == len(set(heard.said))
+    stopped = [line for line in heard.said if "asked no more" in line]
+    assert [line.partition(" (")[2] for line in stopped] == [
+        "decided: worse).",
+        "decided: equivalent).",
+    ]
+    assert heard.planned == store.planned(made.run.id)
 
 
 def test_a_finished_run_is_left_alone(store: Store) -> None:
@@ -232,16 +269,26 @@ def test_killed_and_taken_up_again_it_decides_the_same(store: Store, url: str) -
     assert set(attempts(store, killed).values()) == {1}
 
 
-class Nobody:
-    def wake(self, queue: str, number: int = 1) -> None:
-        raise AssertionError(queue, number)
-
-
 def test_a_service_refuses_it_with_a_reason(store: Store) -> None:
-    desk = Desk(store, Nobody())
+    desk = Desk(store, Bell())
     order = Order(suite="sums", models=("a/b",), engine="scripted", until="decided")
     with pytest.raises(Unsupported, match="asks every sample"):
         desk.submit(Submission(order=order), LOCAL)
     made = plan(store, "fp8")
     with pytest.raises(Unsupported):
         desk.resume(made.run.id, LOCAL)
+    recurring = Recurring(name="nightly", cron="0 3 * * *", order=order)
+    with pytest.raises(Unsupported):
+        checked(recurring, datetime.now(UTC))
+
+
+def test_rest_refuses_it_and_shows_what_was_found(store: Store) -> None:
+    made = plan(store, "w4a16")
+    go_on(store, made)
+    with serving(application(store)) as url, httpx.Client(base_url=url, timeout=30) as http:
+        wanted = {"suite": "sums", "engine": "scripted", "models": ["a/b"], "until": "decided"}
+        answer = http.post("/v1/runs", json={"order": wanted})
+        assert answer.status_code == 422
+        assert "qbench run --until decided" in answer.json()["hint"]
+        board = http.get(f"/v1/runs/{made.run.id}/leaderboard").json()
+    assert board["stopping"] == json.loads(to_json(leaderboard_of(store, made.run.id)))["stopping"]

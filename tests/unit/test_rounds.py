@@ -7,9 +7,11 @@ from msgspec.structs import replace
 
 from qbench.cli.options import until_of
 from qbench.errors import ConfigError, NotFound
+from qbench.service.commandline import command_of
 from qbench.service.domain import Controls, Request
 from qbench.service.order import DEFAULT_MOST, Order, refuse_sequential, to_request
 from qbench.service.plan import Plan, make_plan
+from qbench.service.reports.sequential import decided_after
 from qbench.service.rounds import FIRST, round_numbers, rounds_of, sample_rounds
 
 ORDER = Order(suite="sums", models=("a/b",), formats=("fp8",), engine="scripted", until="decided")
@@ -50,7 +52,7 @@ def test_rounds_hold_every_task_and_level_alike_and_all_samples() -> None:
 
 def test_rounds_grow_where_an_engine_is_started_for_each() -> None:
     request = to_request(replace(ORDER, samples=1000))
-    assert len(set(sizes(request)[:-1])) == 1
+    assert len(set(sizes(request)[:8])) == 1
     loaded = replace(request, systems=tuple(replace(s, engine="vllm") for s in request.systems))
     grown = sizes(loaded)
     assert grown[:-1] == sorted(grown[:-1])
@@ -74,3 +76,19 @@ def test_a_service_refuses_and_a_wrong_word_is_told() -> None:
     with pytest.raises(NotFound):
         until_of("decide")
     assert until_of("decided") == "decided"
+
+
+def test_a_plan_says_when_differences_are_decided() -> None:
+    said = decided_after(to_request(replace(ORDER, samples=2000)))
+    assert list(said) == ["0 points", "5 points", "10 points", "20 points"]
+    assert said["10 points"].startswith("about ")
+    little = decided_after(to_request(replace(ORDER, samples=100)))
+    assert little["0 points"] == "not within 100"
+    assert decided_after(to_request(replace(ORDER, until="done"))) == {}
+
+
+def test_the_command_of_such_a_run_is_one_of_its_kind() -> None:
+    request = to_request(ORDER)
+    said = command_of(request, request.systems, samples=1500)
+    assert "--until decided" in said
+    assert "-n 1500" in said

@@ -17,6 +17,7 @@ from qbench.benchmarks.analysis.sequential import (
     boundary,
     deciding,
     decision,
+    expected,
     tracked,
     tuned,
 )
@@ -176,3 +177,22 @@ def test_how_many_samples_decide() -> None:
     there = deciding(Tracked(looks=(still,), rho=400.0), 0.05)
     information = there * still.information / 1000
     assert boundary(information, 400.0, TOST_ALPHA) / math.sqrt(information) == pytest.approx(0.05)
+
+
+def test_what_is_decided_after_how_many_samples_is_known_before() -> None:
+    rng = np.random.default_rng(41)
+    same = expected(0.0, 0.05, 3000, 0.1)
+    differs = expected(0.1, 0.05, 3000, 0.1)
+    assert differs < same < expected(0.03, 0.05, 3000, 0.1)
+    assert expected(0.1, 0.05, 3000, 0.1, comparisons=4) > differs
+    decided = []
+    for _ in range(40):
+        values = rng.choice([-1.0, 0.0, 1.0], size=3000, p=[0.05, 0.9, 0.05])
+        found = followed(values)
+        sizes = [
+            look.n
+            for seen, look in enumerate(found.looks, 1)
+            if decision(Tracked(looks=found.looks[:seen], rho=found.rho), 1.0, 0.05) == "equivalent"
+        ]
+        decided.append(min(sizes, default=3000))
+    assert np.median(decided) == pytest.approx(same, rel=0.25)

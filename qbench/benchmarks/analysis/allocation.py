@@ -15,7 +15,7 @@ from itertools import permutations
 import numpy as np
 from numpy.typing import NDArray
 
-from qbench.benchmarks.analysis.sequential import ALPHA, tracked
+from qbench.benchmarks.analysis.sequential import ALPHA, Tracked, tracked
 from qbench.benchmarks.analysis.sums import Floats
 
 
@@ -103,22 +103,29 @@ def off_frontier(
         The place of each beaten system to that of one that beats it.
 
     """
-    systems = len(rates)
-    alpha = ALPHA / max(1, systems * (systems - 1))
 
-    def surely(values: Floats, sign: int) -> bool:
-        seen = tracked(sign * values, family, rounds, rho=rho)
-        return seen is not None and seen.interval(alpha)[0] > 0
+    def follow(values: Floats) -> Tracked | None:
+        hopeful = np.nansum(values) > 0  # else no sequence of it lies above zero now
+        return tracked(values, family, rounds, rho=rho) if hopeful else None
 
     found: dict[int, int] = {}
-    for one, two in permutations(range(systems), 2):
-        if one in found or not surely(rates[one] - rates[two], -1):
+    for one, two in permutations(range(len(rates)), 2):
+        if one in found:
             continue
-        if surely(_relative(costs[one], costs[two]), 1):
+        worse = follow(rates[two] - rates[one])
+        dearer = follow(relative(costs[one], costs[two])) if worse else None
+        if surely(worse, len(rates)) and surely(dearer, len(rates)):
             found[one] = two
     return found
 
 
-def _relative(one: Floats, two: Floats) -> Floats:
+def surely(found: Tracked | None, systems: int) -> bool:
+    """Say whether a difference is above zero, at 5 % over all ordered pairs of ``systems``."""
+    alpha = ALPHA / max(1, systems * (systems - 1))
+    return found is not None and found.interval(alpha)[0] > 0
+
+
+def relative(one: Floats, two: Floats) -> Floats:
+    """Return by how much one cost is above another, from -1 to 1; NaN where both are nothing."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return (one - two) / (one + two)

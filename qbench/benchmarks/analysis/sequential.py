@@ -23,14 +23,15 @@ from numpy.typing import NDArray
 from scipy import special
 
 from qbench.benchmarks.analysis.clusters import Mean, clustered_mean
+from qbench.benchmarks.analysis.design import DISCORDANT
 from qbench.benchmarks.analysis.paired import Kind
 from qbench.benchmarks.analysis.sums import Floats
 
 ALPHA = 0.05
 TOST_ALPHA = 0.10
 """Two one-sided sequences at 5 % are a two-sided one at 10 %."""
-DISCORDANT = 0.3
-"""Share of samples on which two systems are assumed to disagree before anything is seen."""
+MEDIAN = 0.6744897501960817
+"""Of the size of a standard normal number: so far from zero is a difference seen that is none."""
 HIDDEN = 1.5
 """Families of average size, disagreeing wholly, that are counted beside those that were seen: as
 the passes and failures that Agresti and Coull (1998) add to a proportion. With 1, a rare
@@ -195,21 +196,45 @@ def deciding(found: Tracked, margin: float, *, comparisons: int = 1) -> float:
     look = found.last
     if not look.information:
         return math.inf
-    gap, per_sample = abs(look.value), look.information / look.n
-    wanted = [_reached(gap, found.rho, ALPHA / comparisons)]
-    wanted.append(_reached(margin - gap, found.rho, TOST_ALPHA))
-    return max(float(look.n), min(wanted) / per_sample)
+    differs = _reached(abs(look.value), found.rho, ALPHA / comparisons)
+    wanted = min(differs, _reached(margin - abs(look.value), found.rho, TOST_ALPHA))
+    return max(float(look.n), wanted * look.n / look.information)
 
 
-def _reached(gap: float, rho: float, alpha: float) -> float:
-    """Return the information at which a difference of ``gap`` crosses the boundary."""
+def expected(
+    gap: float, margin: float, samples: int, variance: float, *, comparisons: int = 1
+) -> float:
+    """Return the samples after which a true difference of ``gap`` is decided, half of the time.
+
+    Args:
+        gap: in pass rate.
+        margin: of the run.
+        samples: of the full design.
+        variance: of a sample's paired difference, every sample a family of its own.
+        comparisons: systems that are compared with the baseline.
+
+    """
+    rho = tuned(margin, samples)
+    differs = _reached(abs(gap), rho, ALPHA / comparisons)
+    same = _reached(margin - abs(gap), rho, TOST_ALPHA, away=MEDIAN)
+    return variance * min(differs, same)
+
+
+def _reached(gap: float, rho: float, alpha: float, *, away: float = 0.0) -> float:
+    """Return the information at which a difference of ``gap`` crosses the boundary.
+
+    ``away``: standard errors by which it is seen nearer than it is.
+    """
     if not gap > 0:
         return math.inf
+
+    def crossed(information: float) -> bool:
+        return gap * math.sqrt(information) - away >= boundary(information, rho, alpha)
+
     low, high = 0.0, 1 / gap**2
-    while gap * math.sqrt(high) < boundary(high, rho, alpha):
+    while not crossed(high):
         low, high = high, 2 * high
     for _ in range(40):
         middle = (low + high) / 2
-        reached = gap * math.sqrt(middle) >= boundary(middle, rho, alpha)
-        low, high = (low, middle) if reached else (middle, high)
+        low, high = (low, middle) if crossed(middle) else (middle, high)
     return high

@@ -75,6 +75,8 @@ class Planned(Struct, frozen=True, kw_only=True):
     dollars_per_hour: dict[str, float | None]
     at_most_dollars: dict[str, float | None]
     refused: dict[str, str]
+    decided_after_samples: dict[str, str] = {}
+    """Size of a true difference to the samples, where a run goes on until it is decided."""
     design: Design | None = None
     """Where a smallest difference was named."""
     schema: int = SCHEMA

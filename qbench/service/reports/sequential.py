@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qbench.benchmarks.analysis.clusters import PassRate
+from qbench.benchmarks.analysis.design import assumed
 from qbench.benchmarks.analysis.outcomes import Outcomes
 from qbench.benchmarks.analysis.sequential import (
     Tracked,
     deciding,
     decision,
+    expected,
     tracked,
     tuned,
 )
@@ -128,6 +131,26 @@ class Rounds:
             n=found.last.n if found else int(known.sum()),
             clusters=len(np.unique(self.outcomes.sample_family[known])),
         )
+
+
+def decided_after(request: Request) -> dict[str, str]:
+    """Say when differences of several sizes are decided; nothing where every sample is asked."""
+    if not request.sequential:
+        return {}
+    others = sum(not system.replica for system in request.systems) - 1
+    found: dict[str, str] = {}
+    for gap in (0.0, request.margin, 2 * request.margin, 4 * request.margin):
+        wanted = expected(
+            gap,
+            request.margin,
+            request.limit,
+            assumed().variance(request.epochs),
+            comparisons=max(1, others),
+        )
+        late = wanted > request.limit
+        said = f"not within {request.limit:,}" if late else f"about {math.ceil(wanted):,}"
+        found[f"{100 * gap:g} points"] = said
+    return found
 
 
 def estimate(value: float, ends: tuple[float, float], least: float) -> Estimate:
