@@ -14,7 +14,7 @@ from qbench.benchmarks.analysis.clusters import pass_rate
 from qbench.benchmarks.analysis.resampling import percentile_interval
 from qbench.benchmarks.analysis.scaling.coverage import coverage, points, reliability
 from qbench.benchmarks.analysis.scaling.difficulty import rates_of
-from qbench.benchmarks.analysis.scaling.saturation import fitted, weights_of
+from qbench.benchmarks.analysis.scaling.saturation import fitted, unevenness
 from qbench.benchmarks.analysis.scaling.verifier import (
     Stakes,
     Verifier,
@@ -24,7 +24,7 @@ from qbench.benchmarks.analysis.scaling.verifier import (
     supposed,
 )
 from qbench.benchmarks.analysis.sums import Floats
-from qbench.service.reports.scaling_curves import MISFIT, OPEN_END
+from qbench.service.reports.scaling_curves import MISFIT, OPEN_END, UNEVEN
 
 RNG = np.random.default_rng(20251125)
 SAMPLES = 100
@@ -87,15 +87,16 @@ def fits(trials: int, n: int) -> list[tuple[str, ...]]:
         deep = float((1 - (1 - many) ** (4 * n)).mean())
         found, covered, ahead, warned = [], 0, [], 0
         for _ in range(trials):
-            values = coverage(tries, RNG.binomial(n, law(SAMPLES)), ks)
+            passes = RNG.binomial(n, law(SAMPLES))
+            values = coverage(tries, passes, ks)
             draws = resampled(values)
-            weights = weights_of(draws)
-            one = fitted(ks, values.mean(axis=0)[None], weights)
-            again = fitted(ks, draws[:REFITS], weights)
+            one, again = fitted(ks, values.mean(axis=0)[None]), fitted(ks, draws[:REFITS])
             found.append((float(one.most[0]), float(one.hit[0])))
             covered += inside(percentile_interval(again.most), most)
             off = np.abs(one.reached(np.array(ks, dtype=float))[0] - values.mean(axis=0)).max()
-            warned += bool(off > MISFIT or (1 - one.hit[0]) ** n > OPEN_END)
+            moments = resampled(reliability(tries, passes, (1, 2, 3)))
+            uneven = off > MISFIT or unevenness(moments) < UNEVEN
+            warned += bool(uneven or (1 - one.hit[0]) ** n > OPEN_END)
             ahead.append(float(one.reached(np.array([4.0 * n]))[0, 0]) - deep)
         mean = np.mean(found, axis=0)
         rows.append(

@@ -39,6 +39,7 @@ def _query(asked: ScalingAsked) -> dict[str, Any]:
         "completeness": asked.completeness,
         "false_positive_cost": asked.false_positive_cost,
         "attempt_cost": asked.attempt_cost,
+        "weak_test": asked.weak_test,
         "budget": list(asked.budgets),
         "cost": asked.cost,
         "gpu": asked.gpu,
@@ -67,6 +68,9 @@ def scaling(
     attempt_cost: Annotated[
         float, typer.Option(min=0, help="What an attempt loses, in right answers.")
     ] = 0.0,
+    weak_test: Annotated[
+        str, typer.Option(help="A score component; attempts where it is 1 are accepted.")
+    ] = "",
     budget: Annotated[
         str, typer.Option(help="Per sample, in the unit of --cost; several with commas.")
     ] = "",
@@ -99,6 +103,7 @@ def scaling(
         completeness=completeness,
         false_positive_cost=false_positive_cost,
         attempt_cost=attempt_cost,
+        weak_test=weak_test,
         budgets=_numbers(budget.replace("$", ""), "--budget 0.001,0.01"),
         cost=UNITS[cost],
         gpu=gpu,

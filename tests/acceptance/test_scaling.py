@@ -33,6 +33,14 @@ def test_tables_fit_and_end_in_one_sentence(sampled: Program) -> None:
     assert last.endswith(".")
 
 
+def test_a_weak_test_has_tables_of_its_own(sampled: Program) -> None:
+    ended = sampled("scaling", "last", "--weak-test", "radar1.ra", COLUMNS="80")
+    assert ended.code == 0, ended.talk
+    assert max(cell_len(line) for line in ended.out.splitlines()) <= 80
+    assert "Rejects wrong %" in ended.out
+    assert "Until tested" in ended.out
+
+
 def test_json_and_picture_come_from_the_same_report(sampled: Program) -> None:
     ended = sampled("scaling", "--k", "1,3", "--cost", "kinetics", "--json", "--plot", "out.svg")
     assert ended.code == 0, ended.talk

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from qbench.benchmarks.analysis.scaling.coverage import (
     reliability,
     voted,
 )
+from qbench.benchmarks.analysis.scaling.difficulty import rates_of
 from qbench.benchmarks.analysis.scaling.verifier import (
     Stakes,
     Verifier,
@@ -31,6 +34,7 @@ from qbench.benchmarks.analysis.scaling.verifier import (
     supposed,
     unlimited,
 )
+from qbench.benchmarks.analysis.scaling.weak import WeakTest, errors
 from qbench.benchmarks.analysis.sums import Floats
 from tests.worked import WORKED
 
@@ -262,6 +266,42 @@ def test_kinetics_is_the_worked_one(name: str, model: kinetics.Decoder, trials: 
     assert whole.total[0] > found.total[0]
 
 
+def test_samples_that_differ_are_noticed() -> None:
+    rng = np.random.default_rng(7)
+    found = []
+    for rates in (rng.choice([0.0, 0.4], 200), rng.beta(0.5, 0.5, 200)):
+        moments = reliability(np.full(200, 8), rng.binomial(8, rates), (1, 2, 3))
+        draws = rng.multinomial(200, np.full(200, 1 / 200), size=500) @ moments / 200
+        found.append(saturation.unevenness(draws))
+    assert found[0] > 0.1
+    assert found[1] < 0.01
+
+
+def test_intervals_of_a_fit_hold_the_truth() -> None:
+    """Samples of p_x 0.3 or never solved, 60 runs: 95 % intervals miss about three times."""
+    rng, held = np.random.default_rng(9), np.zeros(2)
+    ks, n, samples = points(16), 16, 60
+    for _ in range(60):
+        passes = rng.binomial(n, np.where(rng.random(samples) < 0.7, 0.3, 0.0))
+        values = coverage(np.full(samples, n), passes, ks)
+        drawn = rng.multinomial(samples, np.full(samples, 1 / samples), size=200) @ values / samples
+        again = saturation.fitted(ks, drawn)
+        for place, (values, truth) in enumerate(((again.most, 0.7), (again.hit, 0.3))):
+            low, high = np.quantile(values, [0.025, 0.975])
+            held[place] += bool(low <= truth <= high)
+    assert (held >= 53).all()
+
+
+def test_beta_laws_have_their_moments() -> None:
+    mean, square = floats(0.5, 0.3, 0.3, 0.3, 0.0, 1.0), floats(0.375, 0.12, 0.09, 0.3, 0.0, 1.0)
+    rates = rates_of(mean, square)
+    assert rates.mean(axis=1) == pytest.approx(mean, abs=6e-3)
+    assert (rates**2).mean(axis=1) == pytest.approx(square, abs=6e-3)
+    assert (rates[2] == 0.3).all()
+    assert set(rates[3]) == {0.0, 1.0}
+    assert (np.diff(rates, axis=1) >= 0).all()
+
+
 def test_kinetics_in_seconds() -> None:
     made = kinetics.Replies(prompt=floats(200), reply=floats(16384))
     b200 = kinetics.MACHINES["b200"]
@@ -328,6 +368,37 @@ def test_strategies_of_many_attempts() -> None:
     assert (by_name["until accepted"].passed <= by_name["until right"].passed + 1e-12).all()
     assert by_name["until right"].passed[1, -1] == 1
     assert by_name["once"].cost[:, 0] == pytest.approx([3.0, (3 + 15) / 8, 1.0])
+
+
+def test_a_recorded_weak_test_is_the_mean_over_all_orders() -> None:
+    """Four attempts: right and accepted, right and rejected, wrong and accepted, wrong rejected."""
+    attempts = ((1, 1), (1, 0), (0, 1), (0, 0))
+    accepts = replace(row(4, [2]), right_cost=floats(2.0), wrong_cost=floats(5.0))
+    weak = WeakTest(row=accepts, right=ints(1), truth=ints(2))
+    right, false, made, cost = np.zeros(4), np.zeros(4), np.zeros(4), np.zeros(4)
+    orders = list(itertools.permutations(attempts))
+    for order in orders:
+        first = next(k for k, one in enumerate(order) if one[1])
+        (right if order[first][0] else false)[first:] += 1 / len(orders)
+        for k in range(4):
+            tried = order[: min(k, first) + 1]
+            made[k] += len(tried) / len(orders)
+            cost[k] += sum(2.0 if one[1] else 5.0 for one in tried) / len(orders)
+    ks = (1, 2, 3, 4)
+    assert weak.answers(ks)[0][0] == pytest.approx(right)
+    assert weak.answers(ks)[1][0] == pytest.approx(false)
+    assert weak.made(ks)[0] == pytest.approx(made)
+    assert weak.outlook(ks, at_once=False).cost[0] == pytest.approx(cost)
+    assert weak.outlook(ks, at_once=True).cost[0] == pytest.approx([3.5, 7, 10.5, 14])
+
+
+def test_errors_of_a_weak_test() -> None:
+    """Of 5 right attempts 4 are accepted, of 5 wrong ones 1."""
+    weak = WeakTest(row=row(5, [4, 1]), right=ints(3, 1), truth=ints(3, 2))
+    completeness, soundness_, accuracy = errors(weak.shares().mean(axis=1))
+    assert (completeness, soundness_, accuracy) == pytest.approx((0.8, 0.8, 0.8))
+    assert soundness_ == pytest.approx(soundness(0.5, 0.5, 0.8))
+    assert np.isnan(errors(floats(1, 0, 0, 0, 0))).tolist() == [False, True, True]
 
 
 def test_what_a_budget_buys() -> None:

@@ -171,6 +171,29 @@ def test_what_makes_no_sense_is_refused(
         scaling_of(store, run_id, asked)
 
 
+def test_a_weak_test_is_taken_as_it_was_recorded(store: Store, run_id: str) -> None:
+    """``radar1.ra`` is 1 where an attempt passes: as a test it is perfect."""
+    found = scaling_of(store, run_id, ScalingAsked(weak_test="radar1.ra", attempt_cost=0.01))
+    for one in found.systems:
+        assert one.tested is not None
+        parts = (one.tested.completeness, one.tested.soundness, one.tested.accuracy)
+        assert [part.value for part in parts if part] == [1, 1, 1]
+        for depth, tried in zip(one.depths, one.tested.depths, strict=True):
+            assert tried.right.value == pytest.approx(depth.coverage.value)
+            assert tried.false.value == 0
+            assert tried.cost is not None
+            assert depth.cost is not None
+            assert tried.cost.value == pytest.approx(depth.cost.value)
+            lost = 0.01 * tried.attempts
+            assert tried.reward.value == pytest.approx(tried.right.value - lost)
+    assert "until tested" in {plan.strategy for plan in found.plans if plan.group == "within reach"}
+    assert "stopping when radar1.ra is 1" in found.finding
+    never = scaling_of(store, run_id, ScalingAsked(weak_test="radar1.cre"))
+    assert all(one.tested for one in never.systems)
+    with pytest.raises(NotFound, match="score component"):
+        scaling_of(store, run_id, ScalingAsked(weak_test="radar1.nonsense"))
+
+
 def test_plans_are_priced_and_bounded(store: Store, run_id: str) -> None:
     found = scaling_of(store, run_id, ScalingAsked(soundness=0.9, budgets=(1e-12, 1.0)))
     strategies = {plan.strategy for plan in found.plans}
@@ -287,9 +310,7 @@ def test_all_or_nothing(store: Store, accuracy: float) -> None:
         assert (one.saturation is None) == (accuracy == 0)
     text = to_json(found).decode()
     assert "NaN" not in text
-    assert "null" not in text.replace('"saturation":null', "").replace(
-        '"against":null', ""
-    ).replace('"completeness":null', "").replace('"seen":null', "")
+    assert '"value":null' not in text
 
 
 def test_json_reads_back_as_it_was(store: Store, run_id: str) -> None:

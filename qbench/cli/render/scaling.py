@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from rich.table import Table
 from rich.text import Text
 
 from qbench.cli.render.console import clip, count, dim, dollars, draw, out, percent, plain, table
@@ -26,7 +27,8 @@ COLUMNS = 5
 NAME = 21
 REACHES = {"never": "never", "yes": "reached", "open": "open"}
 BOUNDS: dict[Group, str] = {
-    "within reach": "within reach: once as measured, a vote at least, a verifier as supposed",
+    "within reach": "within reach: once and tested as measured, a vote at least, a verifier as"
+    " supposed",
     "upper bound": "upper bound: a verifier that is never wrong stops at the first right attempt",
 }
 
@@ -38,6 +40,7 @@ def scaling(found: Scaling) -> None:
         if any(one.attempts > 1 for one in found.systems):
             _curves(found, "All pass %", lambda one: one.reliability, _ABOUT_RELIABILITY)
             _fits(found)
+        _tested(found)
         _verified(found)
     for group in BOUNDS:
         _plans(found, group)
@@ -107,7 +110,7 @@ def _fits(found: Scaling) -> None:
     made.caption = (
         "F(N) = F_max [1 - (1 - p_x)^N] fitted to coverage; N*: attempts after which one more adds"
         f" at most {100 * found.asked.least_gain:g} points, by the fit and as seen on the curve;"
-        " off: largest distance of the fit, in points"
+        " off: largest distance of the fit, in points. The model supposes equally hard samples"
     )
     draw(made)
     _cautions(found.systems)
@@ -129,10 +132,21 @@ def _verified(found: Scaling) -> None:
     told_of = [(one, one.checked) for one in found.systems if one.checked is not None]
     if not told_of:
         return
-    made = table("Until accepted", "k>", "Right %>", "False %>", "Reward>", "Attempts>")
-    for one, checked in told_of:
+    made = _resampling("Until accepted", [(one, checked.depths) for one, checked in told_of])
+    asked = found.asked
+    made.caption = (
+        f"a supposed verifier of completeness {_or_one(asked.completeness):g} and soundness "
+        f"{_or_one(asked.soundness):g}; {_stakes(found)}; unbiased from the attempts there are"
+    )
+    draw(made)
+    _ceilings(told_of)
+
+
+def _resampling(title: str, rows: Sequence[tuple[SystemScaling, Sequence[Accepted]]]) -> Table:
+    made = table(title, "k>", "Right %>", "False %>", "Reward>", "Attempts>")
+    for one, depths in rows:
         name = _name(one.label)
-        for depth in _some(checked):
+        for depth in _some(depths):
             made.add_row(
                 name,
                 count(depth.k),
@@ -142,22 +156,37 @@ def _verified(found: Scaling) -> None:
                 f"{depth.attempts:.2f}",
             )
             name = plain("")
+    return made
+
+
+def _stakes(found: Scaling) -> str:
     asked = found.asked
-    made.caption = (
-        f"a supposed verifier of completeness {_or_one(asked.completeness):g} and soundness "
-        f"{_or_one(asked.soundness):g}; reward: right - {asked.false_positive_cost:g} x false - "
-        f"{asked.attempt_cost:g} x attempts; unbiased from the attempts there are"
+    return (
+        f"reward: right - {asked.false_positive_cost:g} x false - {asked.attempt_cost:g} x attempts"
     )
+
+
+def _tested(found: Scaling) -> None:
+    told_of = [(one, one.tested) for one in found.systems if one.tested is not None]
+    if not told_of:
+        return
+    made = table("Weak test", "Accepts right %>", "Rejects wrong %>", "Right if accepted %>")
+    for one, tested in told_of:
+        parts = (tested.completeness, tested.soundness, tested.accuracy)
+        made.add_row(_name(one.label), *(share(part) if part else "–" for part in parts))
+    made.caption = f"{found.asked.weak_test} is 1, as recorded; over all attempts"
     draw(made)
-    _ceilings(told_of)
+    made = _resampling("Until tested", [(one, tested.depths) for one, tested in told_of])
+    made.caption = f"until the weak test accepts, as recorded: nothing supposed; {_stakes(found)}"
+    draw(made)
 
 
 def _or_one(value: float | None) -> float:
     return 1.0 if value is None else value
 
 
-def _some(checked: Checked) -> list[Accepted]:
-    by_k = {depth.k: depth for depth in checked.depths}
+def _some(depths: Sequence[Accepted]) -> list[Accepted]:
+    by_k = {depth.k: depth for depth in depths}
     return [by_k[k] for k in shown(sorted(by_k))]
 
 

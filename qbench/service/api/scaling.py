@@ -38,6 +38,9 @@ def scaling(
     completeness: Chance = None,
     false_positive_cost: Amount = 0.0,
     attempt_cost: Amount = 0.0,
+    weak_test: Annotated[
+        str, Query(max_length=100, description="Score component that accepts where it is 1.")
+    ] = "",
     budget: Annotated[
         list[Annotated[float, Query(gt=0, le=1e12)]] | None,
         Query(max_length=MOST, description="Per sample, in the unit of cost."),
@@ -55,6 +58,7 @@ def scaling(
         completeness=completeness,
         false_positive_cost=false_positive_cost,
         attempt_cost=attempt_cost,
+        weak_test=weak_test,
         budgets=tuple(budget or ()),
         cost=cost,
         gpu=gpu,

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qbench.benchmarks.analysis.scaling.coverage import doublings
 from qbench.benchmarks.analysis.scaling.kinetics import MACHINES, Machine, Replies, work
 from qbench.benchmarks.analysis.scaling.tallies import Redraws, Row, tally
 from qbench.benchmarks.analysis.scaling.verifier import Verifier
+from qbench.benchmarks.analysis.scaling.weak import WeakTest
 from qbench.benchmarks.analysis.sums import Floats, dollars
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import Basis, RunStatus, System
 from qbench.service.reports.evidence import Evidence
-from qbench.service.reports.scaling_curves import Bench, against, checked, depths, saturation
+from qbench.service.reports.scaling_curves import (
+    Bench,
+    against,
+    checked,
+    depths,
+    saturation,
+    tested,
+)
 from qbench.service.reports.scaling_finding import finding
 from qbench.service.reports.scaling_plans import GROUPS, candidates, judged
 from qbench.service.reports.scaling_values import (
@@ -42,6 +51,7 @@ class Told:
     system: System
     row: Row
     ks: tuple[int, ...]
+    weak: WeakTest | None = None
 
 
 def scaling_of(
@@ -54,17 +64,38 @@ def scaling_of(
         ConfigError: a k beyond the attempts there are, or a verifier worse than chance.
 
     """
-    verifier, machine = _verifier(asked), _machine(asked)
     evidence = Evidence.of(store, run_ref, basis)
-    found = tally(evidence.outcomes, _costs(evidence, machine))
+    if not asked.weak_test:
+        return scaled(evidence, asked)
+    run_id = evidence.run.id
+    outcomes, places = store.placed_outcomes(run_id)
+    values = store.attempt_components(run_id, places, asked.weak_test)
+    if np.isnan(values).all():
+        known = {name for parts in store.components(run_id).values() for name in parts}
+        raise NotFound.among("score component", asked.weak_test, known)
+    return scaled(replace(evidence, outcomes=outcomes), asked, values >= 1)
+
+
+def scaled(
+    evidence: Evidence, asked: ScalingAsked, accepted: NDArray[np.bool_] | None = None
+) -> Scaling:
+    """Say what more attempts buy, from what was read of a run. Raises as ``scaling_of``.
+
+    ``accepted``: (N,) by the weak test, where one is asked for.
+    """
+    verifier, machine = _verifier(asked), _machine(asked)
+    costs = _costs(evidence, machine)
+    found = tally(evidence.outcomes, costs)
     left_out, told = _sorted_out(evidence, asked, found.row)
+    if accepted is not None:
+        told = _weakly(evidence, told, accepted, costs)
     redraws = Redraws.of(found, seed=evidence.run.request.seed)
     bench = Bench(asked=asked, redraws=redraws, verifier=verifier)
     systems = tuple(sorted(_systems(bench, told), key=lambda one: -one.depths[-1].coverage.value))
     plans, choices = _plans(bench, told)
     return Scaling(
         run_id=evidence.run.id,
-        basis=basis,
+        basis=evidence.basis,
         asked=asked,
         unit="TeFLOP" if machine else "$",
         systems=systems,
@@ -76,12 +107,27 @@ def scaling_of(
     )
 
 
+def _weakly(
+    evidence: Evidence, told: list[Told], accepted: NDArray[np.bool_], costs: Floats
+) -> list[Told]:
+    """Add what a weak test says of every attempt."""
+    outcomes = evidence.outcomes
+    taken = tally(replace(outcomes, passed=accepted), costs)
+    both = tally(replace(outcomes, passed=accepted & outcomes.passed), costs)
+    made = []
+    for one in told:
+        place = outcomes.systems.index(one.system.id)
+        weak = WeakTest(row=taken.row(place), right=both.row(place).passed, truth=one.row.passed)
+        made.append(replace(one, weak=weak))
+    return made
+
+
 def _verifier(asked: ScalingAsked) -> Verifier | None:
     if asked.soundness is None and asked.completeness is None:
-        if asked.false_positive_cost or asked.attempt_cost:
+        if (asked.false_positive_cost or asked.attempt_cost) and not asked.weak_test:
             raise ConfigError(
                 "What a false answer or an attempt costs concerns a verifier.",
-                hint="Add --soundness, the share of wrong answers that it rejects.",
+                hint="Add --soundness, the share of wrong answers it rejects, or --weak-test.",
             )
         return None
     completeness = 1.0 if asked.completeness is None else asked.completeness
@@ -178,6 +224,7 @@ def _system(bench: Bench, one: Told, strongest: Told | None) -> SystemScaling:
         depths=depths(bench, row, one.ks),
         saturation=saturation(bench, row),
         checked=checked(bench, row, one.ks),
+        tested=tested(bench, one.weak, one.ks) if one.weak else None,
         against=against(bench, row, strongest.row, strongest.system.label)
         if compared and strongest
         else None,
@@ -185,7 +232,7 @@ def _system(bench: Bench, one: Told, strongest: Told | None) -> SystemScaling:
 
 
 def _plans(bench: Bench, told: list[Told]) -> tuple[tuple[Plan, ...], tuple[Choice, ...]]:
-    priced = [(one.system.label, one.row, one.ks) for one in told if _priced(one)]
+    priced = [(one.system.label, one.row, one.ks, one.weak) for one in told if _priced(one)]
     plans: list[Plan] = []
     choices: list[Choice] = []
     found = candidates(bench, priced)

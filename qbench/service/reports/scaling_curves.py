@@ -16,7 +16,7 @@ from qbench.benchmarks.analysis.scaling.saturation import (
     Model,
     fitted,
     levelled,
-    weights_of,
+    unevenness,
 )
 from qbench.benchmarks.analysis.scaling.strategies import PERFECT, spent
 from qbench.benchmarks.analysis.scaling.tallies import Redraws, Row
@@ -29,6 +29,7 @@ from qbench.benchmarks.analysis.scaling.verifier import (
     reward,
     unlimited,
 )
+from qbench.benchmarks.analysis.scaling.weak import WeakTest, errors
 from qbench.benchmarks.analysis.sums import Floats
 from qbench.service.reports.evidence import estimate
 from qbench.service.reports.scaling_values import (
@@ -39,6 +40,7 @@ from qbench.service.reports.scaling_values import (
     Reach,
     Saturation,
     ScalingAsked,
+    Tested,
 )
 from qbench.service.reports.values import Estimate
 
@@ -52,10 +54,9 @@ MISFIT = 0.01
 """Distance between fit and curve from which one p_x for all samples is doubted."""
 EXTRAPOLATED = "the curve ends below 90 % of F_max, which is extrapolated"
 TOGETHER = "F_max and p_x cannot be told apart: more attempts per sample would"
-MIXED = (
-    "the fit is off by more than a point: samples differ in difficulty, and beyond the curve the "
-    "fit is too low"
-)
+UNEVEN = 0.1
+"""Share of resamples that allow equally hard samples, below which they are said to differ."""
+MIXED = "samples differ in difficulty, which the model does not know: F_max is a lower bound"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +120,8 @@ def saturation(bench: Bench, row: Row) -> Saturation | None:
     values = coverage(row.n, row.passed, ks)
     draws = bench.redraws.means(row.spread(values))
     draws = draws[~np.isnan(draws).any(axis=1)]
-    curve, weights = values.mean(axis=0), weights_of(draws)
-    found = fitted(ks, curve[None], weights)
-    again = fitted(ks, draws[:REFITS], weights)
+    curve = values.mean(axis=0)
+    found, again = fitted(ks, curve[None]), fitted(ks, draws[:REFITS])
     whole = coverage(row.n, row.passed, range(1, row.most + 1)).mean(axis=0)
     tries = np.asarray(ks, dtype=np.float64)
     error = float(np.abs(found.reached(tries)[0] - curve).max())
@@ -133,7 +133,7 @@ def saturation(bench: Bench, row: Row) -> Saturation | None:
         seen=levelled(whole, least),
         gain=float(found.gain(tries[-1:])[0, 0]),
         error=error,
-        cautions=_cautions(found, most, error, row.most),
+        cautions=_cautions(found, most, row.most, mixed=error > MISFIT or _uneven(bench, row)),
     )
 
 
@@ -141,14 +141,19 @@ def _spread(value: Floats, draws: Floats) -> Estimate:
     return estimate(float(value[0]), percentile_interval(draws))
 
 
-def _cautions(found: Model, most: Estimate, error: float, last: int) -> tuple[str, ...]:
+def _uneven(bench: Bench, row: Row) -> bool:
+    draws = bench.redraws.means(row.spread(reliability(row.n, row.passed, (1, 2, 3))))
+    return unevenness(draws) < UNEVEN
+
+
+def _cautions(found: Model, most: Estimate, last: int, *, mixed: bool) -> tuple[str, ...]:
     said = []
     missing = float((1 - found.hit[0]) ** last)
     if missing > OPEN_END:
         said.append(EXTRAPOLATED)
     if most.high - most.low > WIDE or (missing > OPEN_END and most.high >= 1):
         said.append(TOGETHER)
-    if error > MISFIT:
+    if mixed:
         said.append(MIXED)
     return tuple(said)
 
@@ -179,6 +184,45 @@ def checked(bench: Bench, row: Row, ks: Sequence[int]) -> Checked | None:
         rising=best == row.most,
         best_of_all=best_of_all,
     )
+
+
+def tested(bench: Bench, weak: WeakTest, ks: Sequence[int]) -> Tested:
+    """Tell what resampling until a recorded weak test accepts reaches."""
+    row, stakes = weak.row, bench.stakes
+    right, false = weak.answers(ks)
+    gained = right - stakes.false_positive * false - stakes.attempt * weak.made(ks)
+    shares = bench.shares(row, right), bench.shares(row, false)
+    rewards, cost = (
+        bench.amounts(row, gained),
+        bench.amounts(row, weak.outlook(ks, at_once=False).cost),
+    )
+    assert rewards is not None
+    completeness, soundness, accuracy = _errors(bench, weak)
+    return Tested(
+        completeness=completeness,
+        soundness=soundness,
+        accuracy=accuracy,
+        depths=tuple(
+            Accepted(
+                k=k,
+                right=shares[0][place],
+                false=shares[1][place],
+                reward=rewards[place],
+                attempts=float(weak.made((k,)).mean()),
+                cost=cost[place] if cost else None,
+            )
+            for place, k in enumerate(ks)
+        ),
+    )
+
+
+def _errors(bench: Bench, weak: WeakTest) -> list[Estimate | None]:
+    shares = weak.shares()
+    draws = errors(bench.redraws.means(weak.row.spread(shares.T)).T)
+    return [
+        None if np.isnan(value) else _spread(np.array([value]), again)
+        for value, again in zip(errors(shares.mean(axis=1)), draws, strict=True)
+    ]
 
 
 def _by_law(bench: Bench, row: Row, verifier: Verifier) -> tuple[Estimate | None, float | None]:

@@ -15,7 +15,8 @@ def finding(
     """State what the best system reaches, what the verifier allows, and what a budget buys."""
     if not systems:
         return "Nothing can be said: no system is valid."
-    parts = [_curve(systems[0]), *_verified(systems), *_bought(choices, asked)]
+    parts = [_curve(systems[0]), *_tested(systems[0], asked)]
+    parts += [*_verified(systems), *_bought(choices, asked)]
     return f"{'; '.join(parts)}."
 
 
@@ -32,6 +33,14 @@ def _curve(best: SystemScaling) -> str:
 def shares(found: Estimate) -> str:
     """Write a share with its interval: ``63.0 % [58.1, 67.7]``."""
     return f"{100 * found.value:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+
+
+def _tested(best: SystemScaling, asked: ScalingAsked) -> list[str]:
+    if best.tested is None:
+        return []
+    last = best.tested.depths[-1]
+    right, false = shares(last.right), shares(last.false)
+    return [f"stopping when {asked.weak_test} is 1, {right} are right and {false} false"]
 
 
 def _verified(systems: Sequence[SystemScaling]) -> list[str]:

@@ -16,6 +16,7 @@ from qbench.benchmarks.analysis.scaling.strategies import (
     standing,
 )
 from qbench.benchmarks.analysis.scaling.tallies import Row
+from qbench.benchmarks.analysis.scaling.weak import WeakTest
 from qbench.benchmarks.analysis.sums import Floats
 from qbench.service.reports.evidence import estimate
 from qbench.service.reports.scaling_curves import Bench
@@ -40,12 +41,15 @@ class Candidate:
 
 
 def candidates(
-    bench: Bench, rows: Sequence[tuple[str, Row, tuple[int, ...]]]
+    bench: Bench, rows: Sequence[tuple[str, Row, tuple[int, ...], WeakTest | None]]
 ) -> dict[Group, list[Candidate]]:
     """List the plans of all priced systems, by group."""
     found: dict[Group, list[Candidate]] = {group: [] for group in GROUPS}
-    for label, row, ks in rows:
-        for outlook in outlooks(row, ks, bench.verifier, at_once=bench.asked.at_once):
+    for label, row, ks, weak in rows:
+        made = outlooks(row, ks, bench.verifier, at_once=bench.asked.at_once)
+        if weak is not None:
+            made.append(weak.outlook(ks, at_once=bench.asked.at_once))
+        for outlook in made:
             found[group_of(outlook.strategy)] += _split(bench, label, row, outlook)
     return found
 

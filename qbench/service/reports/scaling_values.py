@@ -14,7 +14,7 @@ Cost = Annotated[float, Meta(ge=0)]
 CostUnit = Literal["dollars", "kinetics"]
 Group = Literal["within reach", "upper bound"]
 """``upper bound``: a verifier that is never wrong chooses. All others are ``within reach``: one
-attempt as measured, a vote as it is at least, and a verifier as it was supposed to be."""
+attempt and a weak test as measured, a vote as it is at least, a verifier as supposed."""
 Reach = Literal["never", "yes", "open"]
 
 
@@ -30,6 +30,8 @@ class ScalingAsked(Struct, frozen=True, kw_only=True):
     """Lost by a false answer, in right answers."""
     attempt_cost: Cost = 0.0
     """Lost by an attempt, in right answers."""
+    weak_test: str = ""
+    """Score component that accepts an attempt where it is 1; empty: none."""
     budgets: tuple[float, ...] = ()
     """Per sample, in the unit of cost."""
     cost: CostUnit = "dollars"
@@ -112,6 +114,18 @@ class Checked(Struct, frozen=True, kw_only=True):
     """K by the beta law, beyond the data too; may be infinite."""
 
 
+class Tested(Struct, frozen=True, kw_only=True):
+    """Resampling until a weak test accepts, as recorded with every attempt."""
+
+    completeness: Estimate | None
+    """Share of right attempts that it accepts; None without a right one."""
+    soundness: Estimate | None
+    """Share of wrong attempts that it rejects; None without a wrong one."""
+    accuracy: Estimate | None
+    """Share of accepted attempts that are right; None where it accepts none."""
+    depths: tuple[Accepted, ...]
+
+
 class Against(Struct, frozen=True, kw_only=True):
     """Whether a weaker system with the verifier reaches the strongest one's single attempt."""
 
@@ -141,6 +155,7 @@ class SystemScaling(Struct, frozen=True, kw_only=True):
     saturation: Saturation | None
     """None with fewer than 4 attempts, or where nothing passed."""
     checked: Checked | None = None
+    tested: Tested | None = None
     against: Against | None = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -81,6 +81,31 @@ class Columns(Shelf):
             for name, values in means.items()
             if name.startswith(prefix)
         }
+
+    def attempt_components(
+        self, run_id: str, places: Mapping[str, int], name: str
+    ) -> NDArray[np.float64]:
+        """Return (N,) one score component of each scored attempt; NaN where it has none.
+
+        Args:
+            run_id: of the run.
+            places: of its attempts, as ``placed_outcomes`` returns them.
+            name: of the component.
+
+        """
+        query = select(ATTEMPT.c.id, ATTEMPT.c.components).where(
+            ATTEMPT.c.run_id == run_id,
+            ATTEMPT.c.superseded_by.is_(None),
+            ATTEMPT.c.status == "scored",
+        )
+        found, decode = np.full(len(places), np.nan), msgspec.json.Decoder(dict[str, float]).decode
+        with self.reading() as view:
+            for ids, bodies in _chunks(view, query):
+                for key, body in zip(ids, bodies, strict=True):
+                    place = places.get(key)
+                    if place is not None:
+                        found[place] = decode(body).get(name, np.nan)
+        return found
 
     def placed_outcomes(self, run_ids: str | Sequence[str]) -> tuple[Outcomes, dict[str, int]]:
         """Return ``outcomes``, and the place of each attempt in them by its id."""

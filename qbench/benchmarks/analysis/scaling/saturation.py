@@ -65,7 +65,7 @@ def model(most: float, hit: float) -> Model:
     return Model(most=np.array([most]), hit=np.array([hit]))
 
 
-def fitted(ks: Sequence[int], curves: Floats, weights: Floats) -> Model:
+def fitted(ks: Sequence[int], curves: Floats, weights: Floats | None = None) -> Model:
     """Fit the model to every curve by weighted least squares within 0 <= F_max, p_x <= 1.
 
     For a given p_x the best F_max is linear; p_x is then looked for on a logarithmic grid and
@@ -74,7 +74,9 @@ def fitted(ks: Sequence[int], curves: Floats, weights: Floats) -> Model:
     Args:
         ks: (K,) attempts.
         curves: (B, K) coverage.
-        weights: (K,) of the squared residuals.
+        weights: (K,) of the squared residuals; None: all points count the same. Inverse variances
+            of the points would pull p_x up where F_max is near 1, for a point that happens to be
+            high varies little.
 
     Raises:
         ValueError: fewer than two points.
@@ -83,6 +85,7 @@ def fitted(ks: Sequence[int], curves: Floats, weights: Floats) -> Model:
     if len(ks) < 2:
         raise ValueError("two parameters need two points")
     tries = np.asarray(ks, dtype=np.float64)
+    weights = np.ones(len(ks)) if weights is None else weights
     hits = np.geomspace(LEAST_HIT, 1.0, GRID)
     losses = np.stack([_loss(np.full(len(curves), hit), tries, curves, weights) for hit in hits])
     place = losses.argmin(axis=0)
@@ -110,14 +113,15 @@ def _loss(hit: Floats, tries: Floats, curves: Floats, weights: Floats) -> Floats
     return np.asarray((curves - most[:, None] * _shape(hit, tries)) ** 2 @ weights)
 
 
-def weights_of(draws: Floats) -> Floats:
-    """Return (K,) inverse variances of (B, K) resampled curves; ones where nothing varies.
+def unevenness(moments: Floats) -> float:
+    """Return the share of (B, 3) resampled pass^1, pass^2, pass^3 that let all samples be alike.
 
-    None is above a hundred times the least: a point that happens not to vary is not certain.
+    The model has samples that never pass and samples of one rate p_x: then pass^1 pass^3 equals
+    (pass^2)^2, and exceeds it for any other law of rates (Cauchy and Schwarz). A small share says
+    that samples differ in difficulty, and that the fit levels off too early.
     """
-    variance = draws.var(axis=0)
-    most = variance.max()
-    return 1 / np.maximum(variance, most / 100) if most > 0 else np.ones(len(variance))
+    excess = moments[:, 0] * moments[:, 2] - moments[:, 1] ** 2
+    return float((excess <= 0).mean())
 
 
 def levelled(curve: Floats, least: float) -> int | None:

@@ -15,9 +15,10 @@ from qbench.benchmarks.analysis.scaling.tallies import Row
 from qbench.benchmarks.analysis.scaling.verifier import Tries, Verifier, answers, measured
 from qbench.benchmarks.analysis.sums import Floats
 
-Strategy = Literal["once", "vote", "until accepted", "until right"]
-"""``vote``: k attempts and the majority, all wrong answers taken as alike. ``until accepted``: by
-a verifier, at most k. ``until right``: likewise, by one that is never wrong."""
+Strategy = Literal["once", "vote", "until tested", "until accepted", "until right"]
+"""``vote``: k attempts and the majority, all wrong answers taken as alike. ``until tested``: until
+a weak test that was recorded accepts, at most k attempts. ``until accepted``: likewise, by a
+supposed verifier. ``until right``: by one that is never wrong."""
 
 PERFECT = Verifier()
 

@@ -140,6 +140,10 @@ class Redraws:
             return np.stack([np.bincount(self.family, row, families) for row in rows])
 
         there = (~np.isnan(values)).astype(np.float64)
+        alike = len(there) > 0 and bool((there == there[0]).all())
+        columns = np.concatenate(
+            [total(np.nan_to_num(values)), total(there[:1] if alike else there)]
+        )
+        drawn = self.times @ columns.T
         with np.errstate(invalid="ignore", divide="ignore"):
-            drawn = (self.times @ total(np.nan_to_num(values)).T) / (self.times @ total(there).T)
-        return np.asarray(drawn)
+            return np.asarray(drawn[:, : len(values)] / drawn[:, len(values) :])
