@@ -21,7 +21,7 @@ from qbench.service.profiles import Profile, save, stored
 from qbench.service.reports.profiles import Nominal, profiles_report
 from qbench.service.reports.values import to_json
 from qbench.workers.profiling import Plan
-from qbench.workers.profiling import profile as measure
+from qbench.workers.profiling import profiles as measure
 
 Watts = Annotated[
     float | None,
@@ -88,7 +88,7 @@ def profile(
             denoised=denoised,
         )
         plan.check()
-        found = [_measured(system, plan) for system in systems]
+        found = _measured(systems, plan)
     nominal = Nominal(
         watts=watts, peak=None if peak_tflops is None else 1e12 * peak_tflops, hardware=hardware
     )
@@ -136,10 +136,10 @@ def _counts(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def _measured(system: System, plan: Plan) -> Profile:
-    made = asyncio.run(measure(system, plan, quantization.say))
-    file = save(made)
-    quantization.say(f"{system.label}: kept in {file}")
+def _measured(systems: Sequence[System], plan: Plan) -> list[Profile]:
+    made = asyncio.run(measure(systems, plan, quantization.say))
+    for one in made:
+        quantization.say(f"{one.label}: kept in {save(one)}")
     return made
 
 

@@ -102,6 +102,8 @@ class Profile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The fit is of the fastest repeat of each point; else of all of them."""
     busy: tuple[Busy, ...] = ()
     consumption: Consumption = Consumption()
+    session: str = ""
+    """Shared by profiles whose requests took turns."""
     discarded: tuple[str, ...] = ()
     """Requests that did not have the tokens asked for, and how."""
     weight_bytes: float | None = None

@@ -7,7 +7,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,15 +29,15 @@ Read = Callable[[], Reading]
 
 
 @contextmanager
-def sampled(gpus: tuple[str, ...]) -> Iterator[Callable[[], Consumption]]:
+def sampled(gpus: Collection[str], roots: Collection[int]) -> Iterator[Callable[[], Consumption]]:
     """Sample until the block ends; what is yielded then tells what was found.
 
     Args:
-        gpus: the driver's numbers of those that serve; empty: the engine is a child of this
-            process and runs on the CPU.
+        gpus: the driver's numbers of those that serve; empty: the engine runs on the CPU.
+        roots: the engine's processes, which are children of this one; their own are counted too.
 
     """
-    read = (lambda: _gpus(gpus)) if gpus else _Cpu().read
+    read = (lambda: _gpus(gpus)) if gpus else _Cpu(roots).read
     rows: list[Reading] = []
     done = threading.Event()
     thread = threading.Thread(target=_sample, args=(read, rows, done), daemon=True)
@@ -85,14 +85,15 @@ def _average(samples: list[tuple[float, float]]) -> float | None:
 
 
 class _Cpu:
-    """Resident memory of this process's descendants, and the packages' energy counters."""
+    """Resident memory of processes with their descendants, and the packages' energy counters."""
 
-    def __init__(self) -> None:
+    def __init__(self, roots: Collection[int]) -> None:
+        self._roots = roots
         self._last: tuple[float, float] | None = None
 
     def read(self) -> Reading:
         now = time.monotonic()
-        return now, _resident(os.getpid()), _total(), self._watts(now)
+        return now, _resident(self._roots), _total(), self._watts(now)
 
     def _watts(self, now: float) -> float | None:
         energy = _microjoules()
@@ -102,19 +103,30 @@ class _Cpu:
         return (energy - before[1]) / 1e6 / (now - before[0])
 
 
-def _resident(root: int) -> float | None:
-    """Return the bytes that all descendants of a process hold; None where nobody tells."""
-    children: dict[int, list[int]] = {}
+def children() -> frozenset[int]:
+    """Return the children of this process; empty where nobody tells."""
+    return frozenset(_families().get(os.getpid(), ()))
+
+
+def _families() -> dict[int, list[int]]:
+    """Return the children of every process."""
+    found: dict[int, list[int]] = {}
     for entry in PROC.glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError, IndexError):
             parent = int(entry.read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(entry.parent.name))
-    if not children:
+            found.setdefault(parent, []).append(int(entry.parent.name))
+    return found
+
+
+def _resident(roots: Collection[int]) -> float | None:
+    """Return the bytes that processes and their descendants hold; None where nobody tells."""
+    families = _families()
+    if not families or not roots:
         return None
-    found, waiting = 0.0, list(children.get(root, []))
+    found, waiting = 0.0, list(roots)
     while waiting:
         one = waiting.pop()
-        waiting += children.get(one, [])
+        waiting += families.get(one, [])
         with contextlib.suppress(OSError, ValueError, IndexError):
             pages = int((PROC / str(one) / "statm").read_text().split()[1])
             found += pages * os.sysconf("SC_PAGE_SIZE")
@@ -135,7 +147,7 @@ def _microjoules() -> float | None:
     return sum(counters) if counters else None
 
 
-def _gpus(numbers: tuple[str, ...]) -> Reading:
+def _gpus(numbers: Collection[str]) -> Reading:
     command = (*GPU, "--format=csv,noheader,nounits", f"--id={','.join(numbers)}")
     try:
         said = subprocess.run(  # noqa: S603 - a fixed command

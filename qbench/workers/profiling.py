@@ -1,4 +1,4 @@
-"""Measures a profile: one request at a time over a grid of token counts, each with exact counts.
+"""Measures profiles: one request at a time over a grid of token counts, each with exact counts.
 
 A profile is what a run's recorded token counts are costed with, without running again.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
@@ -16,11 +18,12 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from qbench import __version__
 from qbench.benchmarks.analysis.efficiency.runtime import CannotFit, context_test, fit
 from qbench.errors import ConfigError, EngineError
-from qbench.service.domain import Endpoint, System
+from qbench.service.domain import Endpoint, System, new_id
 from qbench.service.profiles import (
     Busy,
     Consumption,
@@ -32,7 +35,7 @@ from qbench.service.profiles import (
     weight_bytes,
 )
 from qbench.workers.checkpoints import resolve
-from qbench.workers.consumption import sampled
+from qbench.workers.consumption import children, sampled
 from qbench.workers.engines import Say, load_engine
 from qbench.workers.engines.process import own_gpus
 from qbench.workers.engines.schemes import find_config
@@ -72,41 +75,88 @@ class Plan(Struct, frozen=True, kw_only=True):
             )
 
 
-async def profile(system: System, plan: Plan, say: Say) -> Profile:
-    """Start the engine of a system as a run does, measure the grid, and stop it.
+@dataclass(frozen=True, kw_only=True)
+class _Up:
+    """A system whose engine is up."""
+
+    system: System
+    endpoint: Endpoint
+    client: ExactClient
+    consumed: Callable[[], Consumption]
+
+
+async def profiles(systems: Sequence[System], plan: Plan, say: Say) -> list[Profile]:
+    """Start engines as a run does, measure the grid on each, and stop them.
+
+    Engines on this machine's CPU are up together and asked in turn, point by point, one request
+    at a time: what others do to the machine meanwhile then meets all formats alike. Others are
+    measured one after the other, for their memory would not do for two.
 
     Raises:
-        ConfigError: the grid cannot be fitted, or the system cannot run here.
-        EngineStartError: the engine did not come up.
+        ConfigError: the grid cannot be fitted, or a system cannot run here.
+        EngineStartError: an engine did not come up.
         EngineError: it does not serve completions of exact lengths.
 
     """
     plan.check()
-    engine = load_engine(system.engine)
-    if why := engine.refuse(system):
-        raise ConfigError(why, hint="See `qbench doctor` and docs/engines.md.")
+    for system in systems:
+        if why := load_engine(system.engine).refuse(system):
+            raise ConfigError(why, hint="See `qbench doctor` and docs/engines.md.")
+    in_turn = all(one.engine == "embedded" and not _gpus_of(one) for one in systems)
+    groups = [systems] if in_turn else [[system] for system in systems]
+    return [made for group in groups for made in await _group(group, plan, say)]
+
+
+async def _group(systems: Sequence[System], plan: Plan, say: Say) -> list[Profile]:
+    """Measure systems that are up together."""
+    session = new_id()
+    async with AsyncExitStack() as stack:
+        ups = [await stack.enter_async_context(_up(one, plan, say)) for one in systems]
+        timings = await _grids(ups, plan, say)
+        found = [_consumed(one, alone=len(ups) == 1) for one in ups]
+        busy = [[point async for point in _throughput(one.client, plan, say)] for one in ups]
+    return [
+        _told(one, made, (used, tuple(points), session), plan, say)
+        for one, made, used, points in zip(ups, timings, found, busy, strict=True)
+    ]
+
+
+@asynccontextmanager
+async def _up(system: System, plan: Plan, say: Say) -> AsyncIterator[_Up]:
+    before, engine = children(), load_engine(system.engine)
     async with engine.serve(system, concurrency=max(1, plan.streams), say=say) as serving:
-        endpoint = serving.endpoint
+        endpoint, mine = serving.endpoint, children() - before
         async with exact_client(system, endpoint) as client:
-            with sampled(_gpus_of(system)) as consumed:
-                timings = await _grid(client, plan, say)
-                found = consumed() if system.engine in LOCAL else _elsewhere()
-            busy = [point async for point in _throughput(client, plan, say)]
-    return _told(system, endpoint, timings, client, (busy, found, plan), say)
+            with sampled(_gpus_of(system), mine) as consumed:
+                yield _Up(system=system, endpoint=endpoint, client=client, consumed=consumed)
 
 
-async def _grid(client: ExactClient, plan: Plan, say: Say) -> list[Timed]:
-    """Measure every point, the repeats apart from one another and in a shuffled order."""
-    for prompt in plan.prompts:
-        await client.timed(prompt, min(2, max(plan.outputs)))  # warm
-    client.discarded.clear()
+def _consumed(one: _Up, *, alone: bool) -> Consumption:
+    """Return what an engine consumed; power only where it had the machine for itself."""
+    if one.system.engine not in LOCAL:
+        return Consumption(unknown=dict.fromkeys(("memory", "power"), "the engine runs elsewhere"))
+    found = one.consumed()
+    if alone or found.watts is None:
+        return found
+    unknown = {**found.unknown, "power": "several engines were measured in turn"}
+    return replace(found, watts=None, unknown=unknown)
+
+
+async def _grids(ups: Sequence[_Up], plan: Plan, say: Say) -> list[list[Timed]]:
+    """Measure every point on every engine in turn, repeats apart and in a shuffled order."""
+    for one in ups:
+        for prompt in plan.prompts:
+            await one.client.timed(prompt, min(2, max(plan.outputs)))  # warm
+        one.client.discarded.clear()
     points = list(product(plan.prompts, plan.outputs))
     shuffler = random.Random(plan.seed)  # noqa: S311 - an order
-    found: list[Timed] = []
+    found: list[list[Timed]] = [[] for _ in ups]
     for number in range(plan.repeats):
         shuffler.shuffle(points)
-        made = [await client.timed(*point) for point in points]
-        found += [one for one in made if one is not None]
+        for point in points:
+            for place in shuffler.sample(range(len(ups)), len(ups)):
+                made = await ups[place].client.timed(*point)
+                found[place] += [made] if made is not None else []
         say(f"grid measured {number + 1} of {plan.repeats} times")
     return found
 
@@ -155,20 +205,16 @@ def _gpus_of(system: System) -> tuple[str, ...]:
     return this_machine(only=own_gpus()).numbers
 
 
-def _elsewhere() -> Consumption:
-    why = "the engine runs elsewhere"
-    return Consumption(unknown={"memory": why, "power": why})
-
-
 def _told(
-    system: System,
-    endpoint: Endpoint,
+    one: _Up,
     timings: Sequence[Timed],
-    client: ExactClient,
-    beside: tuple[list[Busy], Consumption, Plan],
+    beside: tuple[Consumption, tuple[Busy, ...], str],
+    plan: Plan,
     say: Say,
 ) -> Profile:
     """Put a profile together. Raises EngineError where nothing can be fitted."""
+    system, endpoint, client = one.system, one.endpoint, one.client
+    used, busy, session = beside
     size, bits = weight_bytes(endpoint), endpoint.details.get("bits_per_weight")
     shape = _shape(system, say)
     for line in dict.fromkeys(client.discarded):
@@ -191,10 +237,11 @@ def _told(
         version=__version__,
         load_s=endpoint.seconds.load,
         timings=tuple(timings),
-        fit=summary(timings, client.discarded, denoised=beside[2].denoised),
-        denoised=beside[2].denoised,
-        busy=tuple(beside[0]),
-        consumption=beside[1],
+        fit=summary(timings, client.discarded, denoised=plan.denoised),
+        denoised=plan.denoised,
+        busy=busy,
+        session=session,
+        consumption=used,
         discarded=tuple(client.discarded),
         weight_bytes=size,
         parameters=8 * size / bits if size and bits else None,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,7 @@ from qbench.service.profiles import (
 from qbench.service.reports.profile_values import Profiles
 from qbench.service.reports.profiles import Nominal, profiles_report
 from qbench.service.reports.values import from_json, to_json
-from qbench.workers.consumption import consumption, sampled
+from qbench.workers.consumption import children, consumption, sampled
 from qbench.workers.profiling import Plan, summary
 from tests.profiles import PER_TOKEN_S, made_profile, seconds
 
@@ -270,10 +272,28 @@ def test_samples_become_averages_over_time_or_reasons() -> None:
 
 
 def test_this_machine_is_sampled_until_the_block_ends() -> None:
-    with sampled(()) as told:
-        pass
+    before = children()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        mine = children() - before
+        with sampled((), mine) as told, sampled((), ()) as nobody:
+            until = time.monotonic() + 20
+            while not told().memory_peak and time.monotonic() < until and mine:
+                time.sleep(0.01)
+        assert child.stdin is not None
+        child.stdin.close()
     found = told()
     assert found.samples >= 1
-    if found.memory_total is not None:
-        assert math.isfinite(found.memory_total)
-        assert found.memory_total > 0
+    assert nobody().memory_mean is None
+    if Path("/proc/self/stat").exists():
+        assert mine == {child.pid}
+        assert found.memory_peak is not None
+        assert found.memory_total is not None
+        assert 2**20 < found.memory_peak < found.memory_total
+
+
+def test_profiles_measured_at_other_times_say_so() -> None:
+    one = made_profile(session="a")
+    apart = report(one, replace(one, id="ffff", format="fp8", session="b"))
+    assert any("not measured in turn" in note for note in apart.notes)
+    together = report(one, replace(one, id="ffff", format="fp8"))
+    assert not any("in turn" in note for note in together.notes)

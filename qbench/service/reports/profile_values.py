@@ -100,6 +100,8 @@ class Reduction(Struct, frozen=True, kw_only=True):
     over_cases: Estimate
     """The same mean; interval: t over the use cases."""
     asynchronous: float | None
+    in_turn: bool
+    """Measured request by request in turn with the first; else at another time."""
 
 
 class Profiled(Struct, frozen=True, kw_only=True):

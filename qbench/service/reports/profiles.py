@@ -254,6 +254,7 @@ def _reduction(
         by_case=tuple(float(value) for value in by_case),
         over_cases=Estimate(value=over.value, low=over.low, high=over.high),
         asynchronous=busy,
+        in_turn=bool(one.session) and one.session == first.session,
     )
 
 
@@ -336,6 +337,11 @@ def _notes(rows: Sequence[Profiled]) -> tuple[str, ...]:
             notes.append(
                 f"{row.label}: R² {row.fitted.r_squared:.3f} is low; others may have used the"
                 " machine. Measure more repeats, with --denoised."
+            )
+        if row.reduction and not row.reduction.in_turn:
+            notes.append(
+                f"{row.label} was not measured in turn with the first: what else the machine did"
+                " is not in the interval between them."
             )
         if row.discarded:
             notes.append(
