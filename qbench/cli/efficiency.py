@@ -53,7 +53,7 @@ def efficiency(
     ] = False,
     watts: Annotated[
         float | None,
-        typer.Option(min=0, help="Power of one device [default: measured, else its data sheet]"),
+        typer.Option(min=0, help="Power of one device [default: measured, else the price book's]"),
     ] = None,
     basis: BasisName = "saturated",
     server: Server = "",

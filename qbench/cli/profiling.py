@@ -25,7 +25,7 @@ from qbench.workers.profiling import profiles as measure
 
 Watts = Annotated[
     float | None,
-    typer.Option(min=0, help="Power of one device [default: measured, else its data sheet]"),
+    typer.Option(min=0, help="Power of one device [default: measured, else the price book's]"),
 ]
 
 
@@ -61,7 +61,7 @@ def profile(
     ] = "",
     watts: Watts = None,
     peak_tflops: Annotated[
-        float | None, typer.Option(min=0, help="Peak of one device [default: its data sheet]")
+        float | None, typer.Option(min=0, help="Peak of one device [default: its maker's]")
     ] = None,
     stored_only: Annotated[
         bool, typer.Option("--stored", help="Measure nothing: show what is kept of the model.")

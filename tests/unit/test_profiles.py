@@ -12,8 +12,8 @@ import pytest
 from msgspec.structs import replace
 
 from qbench.errors import ConfigError, EngineError, NotFound, StoreError
-from qbench.service.datasheets import sheet_of
 from qbench.service.domain import Endpoint, System
+from qbench.service.peaks import peak_of
 from qbench.service.pricebook import read_prices
 from qbench.service.profiles import (
     Busy,
@@ -111,11 +111,11 @@ def test_sizes_of_weights_as_engines_tell_them() -> None:
     assert weight_bytes(endpoint(system)) is None
 
 
-def test_data_sheets_know_devices_by_what_the_driver_says() -> None:
-    found = {name: sheet_of(name) for name in ("NVIDIA H100 80GB HBM3", "h100-pcie", "a6000")}
-    assert [one.watts if one else None for one in found.values()] == [700, 350, 300]
-    assert sheet_of("cpu-2core") is None
-    assert sheet_of("nvidia-l40s") != sheet_of("nvidia-l4")
+def test_peaks_are_known_by_what_the_driver_says() -> None:
+    found = [peak_of(name) for name in ("NVIDIA H100 80GB HBM3", "h100-pcie", "nvidia-l40s")]
+    assert found == [989e12, 756e12, 362e12]
+    assert peak_of("cpu-2core") is None
+    assert peak_of("nvidia-l4") == 121e12
 
 
 def report(*profiles: object, **nominal: object) -> Profiles:
@@ -210,6 +210,9 @@ def test_metrics_are_known_or_say_why_not() -> None:
     assert known["ST"] == pytest.approx(len(grid.seconds) / float(grid.seconds.sum()) / 1e6)
     given = {one.name: one for one in report(full, watts=50.0).rows[0].metrics}
     assert (given["AEC"].value, given["AEC"].why) == (50, "given")
+    board = {one.name: one for one in report(made_profile(hardware="h100-sxm")).rows[0].metrics}
+    assert board["AEC"].value == 700
+    assert "price book" in board["AEC"].why
 
 
 def test_what_a_reader_must_know_is_noted() -> None:

@@ -52,7 +52,12 @@ class _Costing:
     system: System
     calls: Calls
     profile: Profile | None
-    price: MachinePrice | None
+    book: PriceBook
+
+    @cached_property
+    def price(self) -> MachinePrice | None:
+        """Of the profile's machine; None when it has none."""
+        return machine_price(self.profile, self.book, self.wanted.nominal) if self.profile else None
 
     @cached_property
     def runtime(self) -> Runtime | None:
@@ -135,8 +140,7 @@ def efficiency_of(
     for system in evidence.run.request.systems:
         chosen = named or fitting(system, evidence.endpoint(system), kept)
         mine = calls.get(system.id, NO_CALLS)
-        price = machine_price(chosen, book, how.nominal) if chosen else None
-        costings.append(_Costing(evidence, how, system, mine, chosen, price))
+        costings.append(_Costing(evidence, how, system, mine, chosen, book))
     rows = tuple(_costed(one, costings) for one in costings)
     weighing, latency = _weighing(costings)
     weights = weighing.known(asked) if weighing else {}
@@ -189,7 +193,7 @@ def _idealized(one: _Costing) -> dict[str, Any]:
     freedom = one.runtime.freedom
     mean = ratio_of_sums(ideal, one.attempts, relative_variance=doubt, freedom=freedom)
     slower = ratio_of_sums(one.families(one.raw), ideal, relative_variance=doubt, freedom=freedom)
-    watts, power = watts_of(one.profile, one.wanted.nominal)
+    watts, power = watts_of(one.profile, one.book, one.wanted.nominal)
     whole, _ = one.everything()
     rate = None if one.price is None else float(one.price.per_hour) / SECONDS_PER_HOUR
     return found | {

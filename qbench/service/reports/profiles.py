@@ -22,8 +22,8 @@ from qbench.benchmarks.analysis.efficiency.runtime import (
 )
 from qbench.benchmarks.analysis.resampling import percentile_interval
 from qbench.benchmarks.analysis.sums import Floats
-from qbench.service.datasheets import sheet_of
 from qbench.service.money import MachinePrice
+from qbench.service.peaks import peak_of
 from qbench.service.pricebook import PriceBook
 from qbench.service.profiles import Profile, grid_of
 from qbench.service.reports.evidence import estimate
@@ -49,12 +49,12 @@ GOOD = 0.98
 
 
 class Nominal(Struct, frozen=True, kw_only=True):
-    """What the user knows of the machine; None: what was measured, else the data sheet's."""
+    """What the user knows of the machine; None: what was measured, else the price book's."""
 
     watts: float | None = None
     """Of one device."""
     peak: float | None = None
-    """Operations a second of one device."""
+    """Operations a second of one device; None: the maker's."""
     hardware: str = ""
     """Price-book name; empty: the profile's own."""
 
@@ -73,15 +73,17 @@ def machine_price(profile: Profile, book: PriceBook, nominal: Nominal) -> Machin
     return book.machine_price(hardware, datetime.now(UTC), devices=profile.devices)
 
 
-def watts_of(profile: Profile, nominal: Nominal) -> tuple[float | None, str]:
+def watts_of(profile: Profile, book: PriceBook, nominal: Nominal) -> tuple[float | None, str]:
     """Return what the whole machine draws, and where that is known from."""
     if nominal.watts is not None:
         return nominal.watts * profile.devices, "given"
     if profile.consumption.watts is not None:
         return profile.consumption.watts, "measured"
-    sheet = sheet_of(profile.hardware)
-    if sheet is not None:
-        return sheet.watts * profile.devices, "data sheet"
+    hardware = nominal.hardware or profile.hardware
+    known = book.watts(hardware, devices=profile.devices) if hardware else None
+    if known is not None:
+        power, watts = known
+        return float(watts), f"at most, by the price book ({power.name})"
     return None, profile.consumption.unknown.get("power", "it was not measured")
 
 
@@ -118,7 +120,7 @@ def _profiled(one: Profile, first: Profile, book: PriceBook, nominal: Nominal) -
         fitted=_fitted(one, runtime, test),
         streams=max((point.streams for point in one.busy), default=0),
         cases=_cases(one, runtime, per_hour),
-        metrics=_metrics(one, nominal),
+        metrics=_metrics(one, book, nominal),
         reduction=reduction,
         discarded=one.discarded,
     )
@@ -258,7 +260,7 @@ def _reduction(
     )
 
 
-def _metrics(profile: Profile, nominal: Nominal) -> tuple[Metric, ...]:
+def _metrics(profile: Profile, book: PriceBook, nominal: Nominal) -> tuple[Metric, ...]:
     """Return what the paper calls AMU, PCU, AL, TT, ST, IT and AEC; MCR needs pass rates."""
     used, grid = profile.consumption, profile.grid
     seconds, tokens = float(grid.seconds.sum()), float((grid.prompt + grid.output).sum())
@@ -268,7 +270,7 @@ def _metrics(profile: Profile, nominal: Nominal) -> tuple[Metric, ...]:
     )
     size = profile.parameters
     each = (size or 1.0) if size else None
-    watts, source = watts_of(profile, nominal)
+    watts, source = watts_of(profile, book, nominal)
     no_size = "the engine does not tell how many weights there are"
     return (
         Metric(
@@ -307,8 +309,7 @@ def _metrics(profile: Profile, nominal: Nominal) -> tuple[Metric, ...]:
 
 
 def _utilization(profile: Profile, nominal: Nominal, seconds: float) -> Metric:
-    sheet = sheet_of(profile.hardware)
-    peak = nominal.peak or (sheet.peak if sheet else None)
+    peak = nominal.peak or peak_of(profile.hardware)
     value, why = None, "the model's size of hidden states and layers is not known"
     if profile.hidden and profile.layers:
         why = f"no peak is known for {profile.hardware or 'this machine'}: --peak-tflops"
