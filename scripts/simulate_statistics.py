@@ -241,9 +241,9 @@ def _planned(world: World, p: float, gap: float, question: str, runs: int) -> No
     tries = np.full(pilot, float(world.epochs))
     spread = design.measured((first, tries), (second, tries), family)
     assert spread is not None
-    variance = spread.variance(world.epochs)
+    variance, exact = spread.variance(world.epochs), world.size == world.epochs == 1
     wanted = {
-        "difference": lambda: design.for_difference(gap, variance),
+        "difference": lambda: design.for_difference(gap, variance, exact=exact),
         "equivalence": lambda: design.for_equivalence(MARGIN, variance, gap=gap),
         "non-inferiority": lambda: design.for_non_inferiority(MARGIN, variance, gap=gap),
     }[question]()
@@ -273,7 +273,8 @@ def _settled(world: World, n: int, p: float, gap: float, runs: int) -> Iterator[
     mean = clustered_mean(first - second, family)
     variance = mean.error**2 * pilot
     truth = min(
-        design.for_difference(gap, variance), design.for_equivalence(MARGIN, variance, gap=gap)
+        design.for_difference(gap, variance, exact=world.size == 1),
+        design.for_equivalence(MARGIN, variance, gap=gap),
     )
     inside, widths = 0, []
     family = world.families(n, np.random.default_rng(n))

@@ -88,6 +88,21 @@ def test_all_pairs_are_compared_and_drawn(finished: Program, tmp_path: Path) -> 
     assert "holm" in refused.talk
 
 
+def test_plans_count_samples_and_runs_are_told_what_settles_them(finished: Program) -> None:
+    options = ("--suite", "sums", "--engine", "scripted", "-f", "fp8,w4a16", "--mde", "1pt")
+    text = finished("plan", *options, "--discordant", "0.2", COLUMNS="80")
+    assert text.code == 0, text.talk
+    assert "assumed: 20 % of the samples discordant" in " ".join(text.out.split())
+    design = finished("plan", *options, "--json").json["design"]
+    assert design["comparisons"] == 2
+    assert design["needs"][0]["corrected"] > design["needs"][0]["alone"] > 1000
+    settled = finished("plan", "--settle", "last", "--json").json
+    assert all(row["command"].startswith("qbench run ") for row in settled["rows"])
+    refused = finished("plan", *options[:-1], "soon")
+    assert refused.code == 2
+    assert "--mde 1pt" in refused.talk
+
+
 def test_every_format_is_compared_with_the_baseline(finished: Program) -> None:
     found = finished("compare", "last", "--by", "format", "--json").json
     (model,) = found["models"]

@@ -18,6 +18,7 @@ from qbench.service.reports.comparison import comparison
 from qbench.service.reports.frontier import frontier_of
 from qbench.service.reports.leaderboard import leaderboard_of
 from qbench.service.reports.pairs import pairs_of
+from qbench.service.reports.planning import settling
 from qbench.service.reports.scaling import scaling_of
 from qbench.service.reports.scaling_values import ScalingAsked
 from qbench.service.reports.values import to_json
@@ -110,6 +111,8 @@ def test_reports_are_those_of_the_command_line(service: Service, done: str) -> N
     assert compared == json.loads(to_json(comparison(service.store, done, "bf16", "fp8")))
     paired = service.get(f"/v1/runs/{done}/pairs", correction="bh", non_inferior="true")
     assert paired == json.loads(to_json(pairs_of(service.store, done, "bh", non_inferior=True)))
+    settled = service.get(f"/v1/runs/{done}/settle")
+    assert settled == json.loads(to_json(settling(service.store, done)))
     frontier = service.get(f"/v1/runs/{done}/frontier")
     assert frontier == json.loads(to_json(frontier_of(service.store, done)))
     asked = ScalingAsked(ks=(1,), soundness=0.75, budgets=(0.5, 1.0), least_gain=0.01)

@@ -200,13 +200,13 @@ def test_verdicts(value: float, error: float, p: float, kind: str) -> None:
 
 
 def test_what_is_needed_to_settle_it() -> None:
-    """Gap 0.1 at a spread of 0.5: ((1.96 + 0.8416) x 0.5 / 0.1)^2 = 196.2 samples.
+    """Gap 0.1 at a spread of 0.5: 0.1 n = (1.96 + 0.8416) x 0.5 sqrt(n) + 1, n = 215.8.
 
     No gap: both one-sided tests must reject, so each has 10 % to fail: 1.6449 + 1.2816.
     """
-    assert paired.needed(found(0.1, 0.05), 0.05) == 197
+    assert paired.needed(found(0.1, 0.05), 0.05) == 216
     assert paired.needed(found(0.0, 0.05), 0.05) == math.ceil((2.9264051924 * 0.5 / 0.05) ** 2)
-    assert paired.needed(found(0.05, 0.05), 0.05) == 785
+    assert paired.needed(found(0.05, 0.05), 0.05) == 825
     assert paired.needed(found(0.1, 0.05, n=5000), 0.05) is not None
 
 

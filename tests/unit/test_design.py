@@ -25,6 +25,13 @@ def test_samples_and_detectable_difference_are_one_another_turned_around() -> No
         assert design.for_difference(gap, 0.22, alpha=0.01, power=0.9) == pytest.approx(n)
 
 
+def test_an_exact_test_needs_one_discordant_pair_more() -> None:
+    n = design.for_difference(0.1, 0.25, exact=True)
+    assert n == pytest.approx(215.76, abs=0.01)
+    assert design.for_difference(-0.1, 0.25, exact=True) == n
+    assert design.detectable(n, 0.25, exact=True) == pytest.approx(0.1)
+
+
 def test_equivalence_at_no_difference_needs_the_power_twice() -> None:
     """Both tests must reject: each may fail in 10 % of the runs, not 20 %."""
     sure = float(stats.norm.ppf(0.95) + stats.norm.ppf(0.9))

@@ -73,11 +73,12 @@ def test_without_a_past_the_assumption_is_named(store: Store) -> None:
     found = plan_for(store, replace(ORDER, models=("nobody/knows",)))
     assert found.source == "assumed: 30 % of the samples discordant; no past run tells"
     first, same, no_worse = found.needs
-    assert first.alone == math.ceil(2.8015852**2 * 0.3 / 0.01**2)
+    n = first.alone
+    assert 0.01 * n == pytest.approx(2.8015852 * math.sqrt(0.3 * n) + 1, abs=0.01)
     assert first.corrected > first.alone
     assert same.alone == math.ceil(2.9264052**2 * 0.3 / 0.05**2)
     assert no_worse.alone == math.ceil(2.4864749**2 * 0.3 / 0.05**2)
-    assert found.detectable == pytest.approx(2.8015852 * math.sqrt(0.3 / 90))
+    assert found.detectable == pytest.approx(2.8015852 * math.sqrt(0.3 / 90) + 1 / 90)
     assert {one.runs for one in found.expected} == {0}
     assert "not enough" in found.finding
 

@@ -21,6 +21,8 @@ POWER = 0.8
 DISCORDANT = 0.3
 """Share of samples on which two systems are assumed to disagree before anything is measured."""
 HALVINGS = 80
+TINY = 1e-12
+"""Differences that are none."""
 GRID = 401
 """Differences at which an interval of needed samples is looked up."""
 
@@ -81,19 +83,34 @@ def quantile(tail: float) -> float:
     return float(-special.ndtri(tail))
 
 
-def detectable(n: float, variance: float, *, alpha: float = ALPHA, power: float = POWER) -> float:
-    """Return the difference that n pairs show in a two-sided test."""
-    return (quantile(alpha / 2) + quantile(1 - power)) * math.sqrt(variance / n)
+def detectable(
+    n: float, variance: float, *, alpha: float = ALPHA, power: float = POWER, exact: bool = False
+) -> float:
+    """Return the difference that n pairs show in a two-sided test; see ``for_difference``."""
+    return (_reach(alpha, power) * math.sqrt(variance * n) + exact) / n
 
 
 def for_difference(
-    gap: float, variance: float, *, alpha: float = ALPHA, power: float = POWER
+    gap: float,
+    variance: float,
+    *,
+    alpha: float = ALPHA,
+    power: float = POWER,
+    exact: bool = False,
 ) -> float:
-    """Return the pairs that show a true difference; infinite for none."""
-    square = gap**2
-    if not square:
-        return math.inf
-    return (quantile(alpha / 2) + quantile(1 - power)) ** 2 * variance / square
+    """Return the pairs that show a true difference; infinite for none.
+
+    ``exact`` plans for McNemar's exact test, which needs one discordant pair more than the normal
+    one: n gap = z sqrt(n variance) + 1 (the continuity correction).
+    """
+    spread, size = _reach(alpha, power) * math.sqrt(variance), abs(gap)
+    root = (spread + math.sqrt(spread**2 + 4 * size * exact)) / 2
+    return (root / size) ** 2 if size > TINY else math.inf
+
+
+def _reach(alpha: float, power: float) -> float:
+    """Return how many standard errors a difference must be to be shown."""
+    return quantile(alpha / 2) + quantile(1 - power)
 
 
 def for_equivalence(
@@ -145,7 +162,7 @@ def to_settle(mean: Mean, margin: float) -> float | None:
     if not mean.error > 0:
         return None
     variance = mean.error**2 * mean.n
-    shown = for_difference(abs(mean.value), variance)
+    shown = for_difference(mean.value, variance, exact=mean.clusters == mean.n)
     return min(shown, for_equivalence(margin, variance, gap=mean.value))
 
 
@@ -159,8 +176,9 @@ def settling_interval(mean: Mean, margin: float) -> tuple[float, float] | None:
     """
     if not mean.error > 0 or mean.clusters < 2:
         return None
-    gap = np.linspace(*mean.interval(0.8), GRID)
-    shown = ((quantile(ALPHA / 2) + quantile(1 - POWER)) / np.where(gap == 0, np.nan, gap)) ** 2
-    same = _for_equivalence(gap, np.ones(GRID), margin, ALPHA, POWER)
-    each = np.fmin(shown, same) * mean.error**2 * mean.n
+    variance, exact = mean.error**2 * mean.n, mean.clusters == mean.n
+    gaps = np.linspace(*mean.interval(0.8), GRID)
+    shown = [for_difference(float(gap), variance, exact=exact) for gap in gaps]
+    same = _for_equivalence(gaps, np.full(GRID, variance), margin, ALPHA, POWER)
+    each = np.fmin(shown, same)
     return float(each.min()), float(each.max())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 
 from qbench.benchmarks.analysis.design import (
     ALPHA,
@@ -68,8 +69,8 @@ def designed(
             "One system is compared with nothing.", hint="Name another format or model: -f w4a16."
         )
     variance = spread.variance(request.epochs)
-    needs = tuple(_needs(mde, request.margin, variance, k, power))
-    wanted = needs[0].corrected
+    needs = tuple(_needs(mde, request, variance, k, power))
+    shown = partial(detectable, request.limit, variance, power=power, exact=request.epochs == 1)
     return Design(
         mde=mde,
         margin=request.margin,
@@ -81,11 +82,11 @@ def designed(
         effect=spread.effect,
         source=source,
         planned=request.limit,
-        detectable=detectable(request.limit, variance, power=power),
-        detectable_corrected=detectable(request.limit, variance, alpha=ALPHA / k, power=power),
+        detectable=shown(),
+        detectable_corrected=shown(alpha=ALPHA / k),
         needs=needs,
-        expected=tuple(_expected(past, request, controls, wanted)),
-        finding=_finding(mde, request, variance, needs[0], (k, power)),
+        expected=tuple(_expected(past, request, controls, needs[0].corrected)),
+        finding=_finding(mde, power, needs[0], request.limit, shown(alpha=ALPHA / k)),
     )
 
 
@@ -120,12 +121,17 @@ def _some(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _needs(mde: float, margin: float, variance: float, k: int, power: float) -> Iterator[Need]:
-    """Yield the questions; verdicts of equivalence are not corrected, each stands for itself."""
+def _needs(mde: float, request: Request, variance: float, k: int, power: float) -> Iterator[Need]:
+    """Yield the questions; verdicts of equivalence are not corrected, each stands for itself.
+
+    One attempt a sample is planned for McNemar's exact test, which families make milder.
+    """
+    margin = request.margin
+    wanted = partial(for_difference, mde, variance, power=power, exact=request.epochs == 1)
     yield Need(
         question=f"a difference of {_points(mde)}",
-        alone=whole(for_difference(mde, variance, power=power)),
-        corrected=whole(for_difference(mde, variance, alpha=ALPHA / k, power=power)),
+        alone=whole(wanted()),
+        corrected=whole(wanted(alpha=ALPHA / k)),
     )
     within = f"within {_points(margin)}"
     for question, ask in (
@@ -157,17 +163,13 @@ def _times(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
 
 
-def _finding(
-    mde: float, request: Request, variance: float, need: Need, asked: tuple[int, float]
-) -> str:
-    k, power = asked
-    floor = detectable(request.limit, variance, alpha=ALPHA / k, power=power)
-    corrected = f" ({need.alone:,} for one alone)" if k > 1 else ""
-    enough = "enough" if request.limit >= need.corrected else "not enough"
+def _finding(mde: float, power: float, need: Need, planned: int, shown: float) -> str:
+    corrected = f" ({need.alone:,} for one alone)" if need.alone < need.corrected else ""
+    enough = "enough" if planned >= need.corrected else "not enough"
     return (
         f"To show a difference of {_points(mde)} at {100 * power:g} % power takes "
-        f"{need.corrected:,} samples{corrected}; the planned {request.limit:,} are {enough}: they "
-        f"show {100 * floor:.1f} points."
+        f"{need.corrected:,} samples{corrected}; the planned {planned:,} are {enough}: they "
+        f"show {100 * shown:.1f} points."
     )
 
 
