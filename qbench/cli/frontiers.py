@@ -38,6 +38,11 @@ NativeOnly = Annotated[
     bool, typer.Option("--native-only", help="Leave emulations and weight-only fallbacks out.")
 ]
 
+Also = Annotated[
+    list[str] | None,
+    typer.Option("--also", metavar="RUN", help="A further run on the same samples; may repeat."),
+]
+
 
 def _frontier(ref: str, basis: Basis, asked: Asked) -> Question[Frontier]:
     choice = read_choice(asked)
@@ -59,6 +64,7 @@ def frontier(
     accuracy: Accuracy = "",
     reference: Reference = "",
     native_only: NativeOnly = False,
+    also: Also = None,
     basis: BasisName = "saturated",
     server: Server = "",
     database: Database = "",
@@ -74,6 +80,7 @@ def frontier(
         accuracy=accuracy,
         reference=reference,
         native_only=native_only,
+        also=tuple(also or ()),
     )
     question = _frontier(ref, basis_of(basis), asked)
     with open_source(server, database) as source:

@@ -14,7 +14,7 @@ from qbench.service.reports.frontier_choice import Asked, read_choice
 from qbench.service.reports.values import to_json
 from qbench.service.store import Store
 from tests.integration.api import application, serving
-from tests.integration.fleet import sailed
+from tests.integration.fleet import FLEET, sailed
 
 
 @pytest.fixture
@@ -24,15 +24,17 @@ def http(url: str) -> Iterator[tuple[httpx.Client, Store, str]]:
         serving(application(store)) as base,
         httpx.Client(base_url=base, timeout=30) as client,
     ):
-        yield client, store, sailed(store, samples=60)
+        yield client, store, sailed(store, FLEET[:4], samples=60)
 
 
 def test_a_server_answers_what_a_database_answers(http: tuple[httpx.Client, Store, str]) -> None:
     client, store, run = http
+    other = sailed(store, FLEET[4:], samples=60)
     questions: tuple[dict[str, Any], ...] = (
         {},
         {"on": "accuracy,cost,latency", "by": "family"},
         {"budget": "$0.002", "accuracy": "70%", "without": "*@fp8", "native_only": True},
+        {"also": (other,)},
         {"on": "accuracy,cost-of-pass", "reference": "cost-of-pass=0.01,accuracy=20%"},
     )
     for words in questions:

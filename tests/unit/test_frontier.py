@@ -319,6 +319,38 @@ def test_two_of_one_name_are_told_apart(store: Store) -> None:
     assert [list(point.dominated_by) for point in found.points] == [labels[1:], labels[:1]]
 
 
+def test_runs_on_the_same_samples_share_a_plane(store: Store) -> None:
+    one = sailed(store, FLEET[:2], samples=60)
+    two = sailed(store, FLEET[2:4], samples=60)
+    found = frontier_of(store, one, "saturated", Choice(also=(two, one)))
+    whole = frontier_of(store, sailed(store, FLEET[:4], samples=60))
+    assert found.runs == (one, two)
+    assert len(found.points) == 4
+    assert {p.label for p in found.points} == {p.label for p in whole.points}
+    assert found.families == whole.families
+    alone = by_label(frontier_of(store, one))
+    assert by_label(found)[FP8].cost == alone[FP8].cost
+    assert any("different times" in note for note in found.notes)
+    assert frontier_of(store, one, "saturated", Choice(also=(one,))) == frontier_of(store, one)
+
+
+def test_other_samples_and_systems_measured_twice_are_refused(store: Store) -> None:
+    one = sailed(store, FLEET[:2], samples=60)
+    for other, said in (
+        (sailed(store, FLEET[2:3], samples=30), "its limit differ"),
+        (sailed(store, FLEET[2:3], samples=60, levels=2), "its levels differ"),
+        (sailed(store, FLEET[1:2], samples=60), "measured Llama-3-8B fp8"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            frontier_of(store, one, "saturated", Choice(also=(other,)))
+
+
+def test_it_is_said_when_not_all_tried_the_same(store: Store) -> None:
+    run = sailed(store, FLEET[:2], samples=60, skipped=("fp8",))
+    found = frontier_of(store, run)
+    assert "Systems were scored on 30 to 60 samples, not all on the same." in found.notes
+
+
 def test_none_passes(store: Store) -> None:
     found = one_run(store, Kind("x/a", "bf16", -9, 0.001), Kind("x/b", "bf16", -9, 0.002))
     assert [point.undominated for point in found.points] == [True, False]

@@ -23,6 +23,8 @@ Accuracy = Annotated[str, Query(description="To be reached: `60%` or `0.6`.")]
 Reference = Annotated[str, Query(description="Of the hypervolume: `cost=0.01,accuracy=20%`.")]
 NativeOnly = Annotated[bool, Query(description="Leave emulations and fallbacks out.")]
 
+Also = Annotated[list[str] | None, Query(description="Further runs on the same samples.")]
+
 
 @router.get(
     "/frontier",
@@ -42,6 +44,7 @@ def frontier(
     accuracy: Accuracy = "",
     reference: Reference = "",
     native_only: NativeOnly = False,
+    also: Also = None,
 ) -> Response:
     """Say who is undominated in some objectives, and how surely."""
     asked = Asked(
@@ -52,5 +55,6 @@ def frontier(
         accuracy=accuracy,
         reference=reference,
         native_only=native_only,
+        also=tuple(also or ()),
     )
     return answer(frontier_of(store, run, basis, read_choice(asked)))

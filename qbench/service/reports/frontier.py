@@ -15,6 +15,7 @@ from qbench.service.reports.evidence import Evidence
 from qbench.service.reports.frontier_choice import Choice
 from qbench.service.reports.frontier_groups import parts_of
 from qbench.service.reports.frontier_options import at_accuracy, at_budget, without
+from qbench.service.reports.frontier_runs import evidence_of
 from qbench.service.reports.frontier_values import Axis, Frontier, FrontierGroup, Knee, Point
 from qbench.service.reports.frontier_words import finding_of, notes_of
 from qbench.service.reports.objectives import Cut
@@ -34,6 +35,8 @@ CAUTIONS = {
     "weight-only fallback": "money and seconds are those of a weight-only fallback",
 }
 
+SEVERAL_RUNS = "Several runs: money and seconds were measured at different times."
+
 
 def frontier_of(
     store: Store, run_ref: str, basis: Basis = "saturated", choice: Choice | None = None
@@ -48,14 +51,20 @@ def frontier_of(
 
     Raises:
         NotFound: no such run, or a pattern that fits no system.
-        ConfigError: a reference that nobody could command anything against.
+        ConfigError: further runs that tried other samples.
 
     """
-    return of_evidence(Evidence.of(store, run_ref, basis), choice or Choice())
+    asked = choice or Choice()
+    refs = (run_ref, *asked.also)
+    found = of_evidence(evidence_of(store, refs, basis), asked)
+    runs = tuple(dict.fromkeys(store.run(ref).id for ref in refs))
+    if len(runs) == 1:
+        return found
+    return replace(found, runs=runs, notes=(*found.notes, SEVERAL_RUNS))
 
 
 def of_evidence(evidence: Evidence, choice: Choice) -> Frontier:
-    """Say the same of what was read. Raises NotFound, ConfigError."""
+    """Say the same of what was read. Raises NotFound."""
     cut = Cut(evidence)
     plane = plane_of(cut, evidence.run.request.systems, choice)
     axes = axes_of([plane], choice)

@@ -28,6 +28,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     accuracy: float | None = None
     reference: dict[str, float] = {}
     native_only: bool = False
+    also: tuple[str, ...] = ()
+    """Further runs on the same samples."""
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -45,6 +47,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     accuracy: str = ""
     reference: str = ""
     native_only: bool = False
+    also: tuple[str, ...] = ()
 
 
 def read_choice(asked: Asked) -> Choice:
@@ -72,6 +75,7 @@ def read_choice(asked: Asked) -> Choice:
         accuracy=_share(asked.accuracy) if asked.accuracy else None,
         reference=_reference(asked.reference, chosen),
         native_only=asked.native_only,
+        also=asked.also,
     )
 
 

@@ -168,6 +168,8 @@ class Frontier(Struct, frozen=True, kw_only=True):
     without: Without | None = None
     at_budget: AtBudget | None = None
     at_accuracy: AtAccuracy | None = None
+    runs: tuple[str, ...] = ()
+    """Ids, where there are several."""
     notes: tuple[str, ...] = ()
     """What a reader must know."""
     schema: int = SCHEMA

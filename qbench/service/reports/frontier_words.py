@@ -148,6 +148,13 @@ def notes_of(plane: Plane, points: Sequence[Point], axes: Sequence[Axis]) -> tup
     return tuple(_notes(plane, points, axes))
 
 
+def _places(plane: Plane) -> Iterator[int]:
+    for system in plane.systems:
+        place = plane.cut.evidence.place(system.id)
+        if place is not None:
+            yield place
+
+
 def _notes(plane: Plane, points: Sequence[Point], axes: Sequence[Axis]) -> Iterator[str]:
     if not points:
         return
@@ -168,6 +175,10 @@ def _notes(plane: Plane, points: Sequence[Point], axes: Sequence[Axis]) -> Itera
         }
         if told:
             yield f"Not measured but {source}: {', '.join(sorted(told))}."
+    tried = [int((plane.cut.sums.n[place] > 0).sum()) for place in _places(plane)]
+    if min(tried) < 0.95 * max(tried):
+        few, many = min(tried), max(tried)
+        yield f"Systems were scored on {few:,} to {many:,} samples, not all on the same."
     if any(axis.name == "latency" for axis in axes):
         several = plane.cut.evidence.run.controls.concurrency
         yield f"Seconds are wall seconds with up to {several} attempts at a time."
