@@ -29,8 +29,10 @@ EXAMPLE = {
     "delivery": {"webhook": "https://example.org/hook", "secret_env": "QBENCH_WEBHOOK_SECRET"},
 }
 Basis = Annotated[
-    Literal["saturated", "dedicated"],
-    Query(description="Of local systems: busy seconds, or the engine's whole life."),
+    Literal["saturated", "dedicated", "energy"],
+    Query(
+        description="Of local systems: busy seconds, the engine's whole life, or its electricity."
+    ),
 ]
 
 

@@ -88,6 +88,7 @@ class Grid:
         (found,) = lowest(self.v, members, self.expert)
         return np.asarray(found, dtype=np.float64)
 
+    @cached_property
     def held_out(self) -> Floats | None:
         """Return (S,) what choosing on half of the epochs pays on the other; None with one epoch.
 
@@ -113,6 +114,10 @@ class Draws:
         self._grid = grid
         self._rows = rows
         self._made = drawn_means(np.stack(list(rows.values())), grid.family, seed=seed)
+
+    def __contains__(self, key: Key) -> bool:
+        """Whether there is such a row."""
+        return key in self._places
 
     def mean(self, key: Key) -> float:
         """Return a row's mean."""

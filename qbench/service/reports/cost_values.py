@@ -80,6 +80,8 @@ class FrontierValue(Struct, frozen=True, kw_only=True):
     problems: int
     """That every compared system was scored on."""
     families: int
+    attempts: float
+    """Mean number per system and problem: V is a statement about so many (docs/cost-of-pass.md)."""
     at_expert: int
     """Problems whose cheapest answer is the expert's, or that nobody solved where there is none."""
     unsolved: int

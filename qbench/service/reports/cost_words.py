@@ -43,9 +43,15 @@ def _frontier(found: CostsOfPass, frontier: FrontierValue) -> str:
     least, share, most = (100 * (1 - v / price) for v in (value.high, value.value, value.low))
     return (
         f"With every system and an expert at {amount(price)} at hand a right answer costs "
-        f"{interval(value)}, {share:.1f} % [{least:.1f}, {most:.1f}] less than the expert's; "
-        f"{frontier.at_expert} of {frontier.problems} problems go to the expert."
+        f"{interval(value)}, {share:.1f} % [{least:.1f}, {most:.1f}] less than the expert's, as "
+        f"{_attempts(frontier)} tell; {frontier.at_expert} of {frontier.problems} problems go to "
+        "the expert."
     )
+
+
+def _attempts(frontier: FrontierValue) -> str:
+    each = f"{frontier.attempts:.3g}"
+    return f"{each} attempt{'' if each == '1' else 's'} per problem"
 
 
 def _cheapest(rows: Sequence[CostOfPass]) -> str:

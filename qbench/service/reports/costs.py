@@ -40,6 +40,7 @@ PLAIN: Key = ("strategy", "")
 """The systems of the baseline's strategy."""
 SOLVED: Key = ("solved", "")
 SOLVED_COST: Key = ("solved cost", "")
+HELD_OUT: Key = ("held out", "")
 
 
 def costs_of_pass(
@@ -159,6 +160,7 @@ class _Costing:
             value=draws.value(FRONTIER),
             problems=grid.problems,
             families=grid.families,
+            attempts=float(grid.n.mean()),
             at_expert=int((lowest >= grid.expert).sum()),
             unsolved=int((~solved).sum()),
             solved_only=draws.combined(_ratio, SOLVED_COST, SOLVED) if solved.any() else None,
@@ -166,7 +168,9 @@ class _Costing:
         )
 
     def _held_out(self) -> Estimate | None:
-        values = self.grid.held_out()
+        if HELD_OUT in self.draws:
+            return self.draws.value(HELD_OUT)
+        values = self.grid.held_out
         known = np.zeros(0, dtype=bool) if values is None else ~np.isnan(values)
         if values is None or not known.any():
             return None
@@ -209,6 +213,8 @@ def _together(grid: Grid) -> Rows:
     yield FRONTIER, np.minimum(lowest, grid.expert)
     yield SOLVED, solved.astype(np.float64)
     yield SOLVED_COST, np.where(solved, lowest, 0.0)
+    if grid.held_out is not None and not np.isnan(grid.held_out).any():
+        yield HELD_OUT, grid.held_out
 
 
 def _without(grid: Grid, made: tuple[Group, ...]) -> Rows:
