@@ -18,9 +18,10 @@ def energy_notes(evidence: Evidence, systems: Sequence[System]) -> Iterator[str]
         "energy: the electricity of local systems' devices alone, without host, cooling or the "
         "machine; API systems stand beside it at their list price"
     )
+    alike: dict[str, list[str]] = {}
     for system in systems:
-        if said := _said(evidence, system):
-            yield f"{system.label}: {said}"
+        alike.setdefault(_said(evidence, system), []).append(system.label)
+    yield from (f"{', '.join(names)}: {said}" for said, names in alike.items() if said)
 
 
 def _said(evidence: Evidence, system: System) -> str:
