@@ -131,6 +131,16 @@ A,int4,code,0.30,0.0205,500,90.0,4.0,1,1125,1.75
     assert verdicts == ["baseline", "baseline", "worse", "worse"]
 
 
+def test_errors_are_printed_as_accuracies_are(tmp_path: Path) -> None:
+    # gsm8k, n = 1319: 94.16 +- .65 and 86.28 +- .95, in points below 1.5
+    text = "gpu,acc,stderr,n\na,94.16,.65,1319\nb,86.28,.95,1319\nc,86.28,.65,1319\n"
+    found = audit(table(tmp_path, text), Reading(columns={"system": "gpu"}))
+    assert [miss.row for miss in check(found, "standard error").misses] == [3]
+    shares = text.replace("94.16,.65", ".9416,.0065").replace("86.28,.95", ".8628,.0095")
+    again = audit(table(tmp_path, shares.replace("86.28,.65", ".8628,.0065")), Reading())
+    assert [miss.row for miss in check(again, "standard error").misses] == [3]
+
+
 def test_passes_alone_are_an_accuracy(tmp_path: Path) -> None:
     text = "model,correct,n_items,n_runs\na,96,12,10\nb,120,12,10\n"
     found = audit(table(tmp_path, text), Reading())

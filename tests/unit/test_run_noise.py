@@ -96,6 +96,10 @@ def test_a_difference_within_the_spread_is_no_finding(found: RunNoise) -> None:
     small, large = found.gaps
     assert (small.label, small.baseline) == ("model fp8", "model bf16")
     assert small.beyond == (abs(small.difference) > small.std_accuracy)
+    for gap in found.gaps:
+        assert gap.std_high > gap.std_accuracy
+        bounded = f"bound only below {100 * gap.std_high:.2f}" in found.finding
+        assert bounded == (gap.beyond and abs(gap.difference) <= gap.std_high)
     assert large.beyond
     assert large.difference == pytest.approx(statistics.mean(large.by_configuration))
     assert "w4a16 differs from bf16 by -" in found.finding

@@ -60,8 +60,13 @@ def _variance(found: RunNoise) -> None:
 def _thousandth(part: Estimate | None) -> str:
     if part is None:
         return "–"
-    low, high = (f"{1000 * end:.0f}" for end in (part.low, part.high))
-    return f"{1000 * part.value:.0f} [{low}, {high}]"
+    value, low, high = (_whole(1000 * end) for end in (part.value, part.low, part.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _whole(value: float) -> str:
+    """Write a number with a decimal where it is small, for an interval is never of width zero."""
+    return "0" if value == 0 else f"{value:.0f}" if value >= 2 else f"{value:.2f}"
 
 
 def _outlook(found: RunNoise) -> None:
@@ -74,7 +79,7 @@ def _outlook(found: RunNoise) -> None:
             plain(name[one.label]),
             *(_error(value) for value in (one.error, *map(one.outlook.get, epochs), one.doubled)),
         )
-    made.caption = "points; 1, 2, ...: with so many epochs of the same samples"
+    made.caption = "points; 1, 2, ...: with so many epochs of the same samples in each run"
     if epochs:
         draw(made)
 

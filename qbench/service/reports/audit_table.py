@@ -113,7 +113,7 @@ def read_table(path: Path, mapping: Mapping[str, str]) -> Table:
     plain = [
         {role: _cell(record, name, role) for role, name in columns.items()} for record in records
     ]
-    percent = frozenset(role for role in columns if _in_percent(role, columns[role], plain))
+    percent = _percents(columns, plain)
     return Table(
         name=path.name,
         columns=columns,
@@ -184,6 +184,14 @@ def _cell(record: Mapping[str, str], column: str, role: str) -> str:
     unknown = NOTHING if role in TEXTS else UNKNOWN
     parts = [record.get(name, "").strip() for name in column.split("+")]
     return " ".join(part for part in parts if part.lower() not in unknown)
+
+
+def _percents(columns: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> frozenset[str]:
+    """Return the roles printed in percent; errors and pass^k are printed as accuracies are."""
+    found = {role for role in columns if _in_percent(role, columns[role], rows)}
+    if "accuracy" in found:
+        found |= {role for role in columns if role == "se" or PASS.match(role)}
+    return frozenset(found)
 
 
 def _in_percent(role: str, column: str, rows: Sequence[Mapping[str, str]]) -> bool:

@@ -254,6 +254,7 @@ def _gap(one: Spread, baseline: Spread) -> Gap:
         difference=difference,
         by_configuration=tuple(mine.pass_rate - other.pass_rate for mine, other in pairs),
         std_accuracy=spread,
+        std_high=max(one.std_interval[1], baseline.std_interval[1]),
         beyond=abs(difference) > spread + 1e-12,
     )
 
@@ -277,5 +278,7 @@ def _finding(
 def _said(gap: Gap, name: Mapping[str, str]) -> str:
     spread = f"Std@Acc ({100 * gap.std_accuracy:.2f})"
     said = f"more than {spread}" if gap.beyond else f"not more than {spread}: no finding"
+    if gap.beyond and abs(gap.difference) <= gap.std_high:
+        said += f", which so few runs bound only below {100 * gap.std_high:.2f}"
     points = f"{100 * gap.difference:+.2f} points"
     return f"{name[gap.label]} differs from {name[gap.baseline]} by {points}, {said}"

@@ -61,6 +61,8 @@ class Gap(Struct, frozen=True, kw_only=True):
     """In the order of the runs."""
     std_accuracy: float
     """The larger of the two."""
+    std_high: float
+    """The larger of their upper ends: few runs leave much room."""
     beyond: bool
     """The difference is larger than Std@Acc: where it is not, it is no finding; where it is, the
     paired verdict of a run decides."""
