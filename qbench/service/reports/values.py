@@ -49,7 +49,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     difference: Estimate | None = None
     """Pass rate minus the baseline's; None for the baseline itself."""
     p: float | None = None
-    """Exact McNemar (one epoch) or task-clustered bootstrap, Holm-adjusted over the formats."""
+    """McNemar's exact (one epoch, no families) or sign flips of families, Holm-adjusted."""
     samples: int = 0
     """Paired samples."""
     needed: int | None = None
