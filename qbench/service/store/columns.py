@@ -10,11 +10,16 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from sqlalchemy import Connection, Float, Integer, Select, case, cast, select, type_coerce
+from sqlalchemy import Connection, Float, Integer, Select, case, cast, func, select, type_coerce
 
 from qbench.benchmarks.analysis.outcomes import ERRORED, SCORED, UNSCORED, Outcomes
+from qbench.service.domain import RunStatus
+from qbench.service.store import columnfile
+from qbench.service.store.columnfile import ColumnFile, Kept, stamp_of
 from qbench.service.store.shelf import Shelf
-from qbench.service.tables import ATTEMPT, LEDGER, SAMPLE
+from qbench.service.tables import ATTEMPT, CELL, LEDGER, RUN, SAMPLE
+
+ENDED = (RunStatus.DONE.value, RunStatus.PARTIAL.value)
 
 CHUNK = 2_000
 """Rows in memory as Python objects at a time."""
@@ -49,7 +54,9 @@ class Columns(Shelf):
         A cost column holds what the current attempts cost; what superseded ones cost is in
         ``spent`` alone. An attempt with an unpriced line, or no line on a basis, is NaN there.
         """
-        return self.placed_outcomes(run_ids)[0]
+        if isinstance(run_ids, str):
+            return self._kept_or_read(run_ids)[0]
+        return self._read(list(run_ids))[0]
 
     def component_means(
         self, run_id: str, outcomes: Outcomes, prefix: str
@@ -72,7 +79,7 @@ class Columns(Shelf):
         )
         parts, decode = _Parts(outcomes), msgspec.json.Decoder(dict[str, float]).decode
         with self.reading() as view:
-            for chunk in _chunks(view, query):
+            for chunk in chunks(view, query):
                 for system_id, sample_id, body in zip(*chunk, strict=True):
                     parts.add(system_id, sample_id, decode(body))
         means = parts.means()
@@ -100,21 +107,49 @@ class Columns(Shelf):
         )
         found, decode = np.full(len(places), np.nan), msgspec.json.Decoder(dict[str, float]).decode
         with self.reading() as view:
-            for ids, bodies in _chunks(view, query):
+            for ids, bodies in chunks(view, query):
                 for key, body in zip(ids, bodies, strict=True):
                     place = places.get(key)
                     if place is not None:
                         found[place] = decode(body).get(name, np.nan)
         return found
 
-    def placed_outcomes(self, run_ids: str | Sequence[str]) -> tuple[Outcomes, dict[str, int]]:
-        """Return ``outcomes``, and the place of each attempt in them by its id."""
-        wanted = [run_ids] if isinstance(run_ids, str) else list(run_ids)
+    def placed_outcomes(self, run_id: str) -> tuple[Outcomes, dict[str, int]]:
+        """Return the ``outcomes`` of a run, and the place of each attempt in them by its id."""
+        outcomes, places = self._kept_or_read(run_id)
+        found = places if isinstance(places, dict) else places.places()
+        return self._read([run_id]) if found is None else (outcomes, found)
+
+    def _kept_or_read(self, run_id: str) -> tuple[Outcomes, dict[str, int] | Kept]:
+        """Return columns from the run's file, or from the database, which makes a file."""
+        stamp = self._stamp(run_id)
+        file = ColumnFile.of(self.url, run_id)
+        kept = file.read(stamp) if stamp else None
+        if kept is not None:
+            return kept.outcomes, kept
+        outcomes, places = self._read([run_id])
+        if stamp and stamp == self._stamp(run_id):  # nothing was written meanwhile
+            file.write(stamp, outcomes, places)
+        return outcomes, places
+
+    def _stamp(self, run_id: str) -> str:
+        """Return the stamp of an ended run with many attempts; empty for others."""
+        ended = select(RUN.c.id).where(RUN.c.id == run_id, RUN.c.status.in_(ENDED))
+        made = CELL.c.scored + CELL.c.unscored + CELL.c.errored
+        number = select(func.sum(made)).where(CELL.c.run_id == run_id)
+        with self.reading() as view, view.begin():
+            if view.execute(ended).first() is None:
+                return ""
+            if (view.execute(number).scalar() or 0) < columnfile.LEAST:
+                return ""
+            return stamp_of(view, run_id)
+
+    def _read(self, wanted: list[str]) -> tuple[Outcomes, dict[str, int]]:
         systems, samples, places = _Codes(), _Codes(), _Codes()
         codes: tuple[list[Any], list[Any]] = ([], [])
         numbers: dict[str, list[NDArray[Any]]] = {name: [] for name in NUMBERS}
         with self.reading() as view, view.begin():
-            for ids, system_ids, sample_ids, *rest in _chunks(view, _attempts(wanted)):
+            for ids, system_ids, sample_ids, *rest in chunks(view, _attempts(wanted)):
                 places.number(ids)
                 codes[0].append(systems.number(system_ids))
                 codes[1].append(samples.number(sample_ids))
@@ -194,7 +229,7 @@ def _attempts(run_ids: Sequence[str]) -> Select[Any]:
     )
 
 
-def _chunks(view: Connection, query: Select[Any]) -> Iterator[list[tuple[Any, ...]]]:
+def chunks(view: Connection, query: Select[Any]) -> Iterator[list[tuple[Any, ...]]]:
     """Yield the result's columns, ``CHUNK`` rows at a time.
 
     Straight from the driver: the toolkit's row objects would double the time.
@@ -220,7 +255,7 @@ def _costs(
     )
     bases, size = _Codes(), len(places)
     total, lines = np.zeros(0), np.zeros(0)
-    for names, ids, dollars in _chunks(view, query):
+    for names, ids, dollars in chunks(view, query):
         codes = bases.number(names)
         place = np.fromiter((places.get(key, size) for key in ids), np.intp, len(ids))
         total, lines = _grown(total, lines, len(bases) * (size + 1))

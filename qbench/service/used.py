@@ -1,0 +1,156 @@
+"""What a run used, read once, and its dollars at the prices of any day."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal, localcontext
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qbench.benchmarks.analysis.outcomes import Outcomes
+from qbench.benchmarks.chat import TokenUsage
+from qbench.benchmarks.usage import token_usage
+from qbench.service.apiprices import api_price, installed_litellm
+from qbench.service.domain import Endpoint, Run
+from qbench.service.energy import at_electricity
+from qbench.service.metered import (
+    DIGITS,
+    PICO,
+    Bill,
+    Calls,
+    EngineBills,
+    EnginePriceOf,
+    EngineTime,
+    PriceOf,
+    api_bill,
+    calls_of,
+    engine_bills,
+    engine_time_of,
+    total,
+)
+from qbench.service.money import EnergyPrice, HourlyPrice, MachinePrice, TokenPrice
+from qbench.service.pricebook import PriceBook
+from qbench.service.store import Store
+
+Price = TokenPrice | HourlyPrice
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bills:
+    """What a run costs at one day's prices."""
+
+    cost: dict[str, NDArray[np.float64]]
+    """Basis to (N,) dollars of its current attempts; NaN where a part is unknown."""
+    paid: Decimal | None
+    """Dollars of the whole run, superseded attempts and idle engines too."""
+    prices: dict[str, Price]
+    """The prices in force that were needed, by id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Used:
+    """What a run used, for the prices of any number of days."""
+
+    run: Run
+    outcomes: Outcomes
+    attempts: int
+    """All of them, superseded ones after the current."""
+    calls: Calls
+    lines: EngineTime
+    sessions: dict[str, Endpoint]
+    booked_at: dict[str, Price]
+    """The prices that its lines were booked at, by id."""
+
+    @classmethod
+    def of(cls, store: Store, run: Run) -> Used:
+        """Read a run."""
+        outcomes, places = store.placed_outcomes(run.id)
+        found: defaultdict[str, int] = defaultdict(lambda: len(found), places)
+        calls = calls_of(_calls(store, run, found))
+        lines = engine_time_of(
+            (found[key] if key else -1, group, seconds, dollars)
+            for key, group, seconds, dollars in store.engine_time(run.id)
+        )
+        return cls(
+            run=run,
+            outcomes=outcomes,
+            attempts=len(found),
+            calls=calls,
+            lines=lines,
+            sessions=store.sessions(run.id),
+            booked_at=store.prices(),
+        )
+
+    def at(self, prices: PriceBook, as_of: date) -> Bills:
+        """Price all of it as on a day."""
+        api, tokens = api_bill(self.calls, _token_prices(prices, as_of), self.attempts)
+        engines = engine_bills(self.lines, self._machine_prices(prices, as_of), self.attempts)
+        used: tuple[Price, ...] = (*tokens, *engines.prices)
+        return Bills(
+            cost={
+                name: bill.floats(len(self.outcomes.status))
+                for name, bill in {"api": api, **engines.bills}.items()
+            },
+            paid=_paid(api, engines),
+            prices={price.id: price for price in used},
+        )
+
+    def _machine_prices(self, prices: PriceBook, as_of: date) -> EnginePriceOf:
+        """Return the price of a group of lines: of the machine, or of its electricity."""
+        at = datetime.combine(as_of, time(), UTC)
+
+        @cache
+        def price_of(basis: str, session: str, billed_at: str) -> HourlyPrice | None:
+            endpoint, old = self.sessions.get(session), self.booked_at.get(billed_at)
+            if basis == "energy":
+                return at_electricity(old, prices, at) if isinstance(old, EnergyPrice) else None
+            if endpoint is None:
+                return None
+            return _machine(endpoint, self.run.controls.hardware, old, prices, at)
+
+        return price_of
+
+
+def _machine(
+    endpoint: Endpoint, hardware: str, old: Price | None, prices: PriceBook, at: datetime
+) -> HourlyPrice | None:
+    name = hardware or endpoint.hardware
+    if not name:
+        return None
+    commitment = old.commitment if isinstance(old, MachinePrice) else "on-demand"
+    return prices.machine_price(name, at, commitment, devices=endpoint.devices)
+
+
+def _calls(
+    store: Store, run: Run, places: defaultdict[str, int]
+) -> Iterator[tuple[int, str, time, TokenUsage | None]]:
+    """Yield the calls of API models, those of superseded attempts too."""
+    models = {s.id: s.model for s in run.request.systems if s.engine == "api"}
+    for call in store.model_calls(run.id, models) if models else ():
+        minute = call.started_at.astimezone(UTC).time().replace(second=0, microsecond=0)
+        yield places[call.attempt_id], models[call.system_id], minute, token_usage(call.raw_usage)
+
+
+def _token_prices(prices: PriceBook, as_of: date) -> PriceOf:
+    """Return the price of a model for a call made at a minute of the day."""
+    litellm = installed_litellm()
+
+    def price(model: str, minute: time) -> TokenPrice | None:
+        at = datetime.combine(as_of, minute, UTC)
+        return api_price(model, at, book=prices, litellm=litellm)
+
+    return price
+
+
+def _paid(api: Bill, engines: EngineBills) -> Decimal | None:
+    if engines.dedicated is None or api.unknown.any():
+        return None
+    units, extra = engines.dedicated
+    with localcontext(prec=DIGITS):
+        odd = sum(extra.values(), Decimal(0))
+        return total(api.units, api.scale) + total(units, PICO) + odd
