@@ -20,10 +20,17 @@ from qbench.cli.options import (
     read_order,
     words,
 )
+from qbench.cli.pictures import Plot, drawn
+from qbench.cli.question import Question
 from qbench.cli.render import console, timeline
-from qbench.cli.source import Server
+from qbench.cli.render.moved import moved
+from qbench.cli.source import Server, open_source
 from qbench.cli.timetables import open_timetables
 from qbench.errors import ConfigError, NotFound
+from qbench.service.pricebook import read_prices
+from qbench.service.reports.cost_options import CostOptions
+from qbench.service.reports.frontier_history import Ask, frontier_history
+from qbench.service.reports.frontier_history_values import FrontierHistory
 from qbench.service.reports.history import MOST
 from qbench.service.reports.values import to_json
 from qbench.service.schedules import Act, Delivery, Recurring
@@ -170,20 +177,64 @@ def run_now(name: Name, server: Server = "", database: Database = "", json: Json
 
 @command
 def history(
-    name: Annotated[str, typer.Argument(metavar="[SCHEDULE]", help="Name of a schedule.")] = "",
+    name: Annotated[
+        str, typer.Argument(metavar="[SCHEDULE]", help="A schedule; with --frontier or a run.")
+    ] = "",
     run: Annotated[str, typer.Option("--run", help="All runs that asked the same as this.")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Newest runs.")] = MOST,
+    frontier: Annotated[
+        bool, typer.Option("--frontier", help="The frontier over all runs of these samples.")
+    ] = False,
+    prices: Annotated[
+        bool, typer.Option("--prices", help="With --frontier: at every known day's prices, too.")
+    ] = False,
+    expert: Annotated[str, typer.Option(help="With --frontier: dollars of an expert.")] = "",
+    basis: BasisName = "saturated",
     server: Server = "",
     database: Database = "",
     json: Json = False,
+    plot: Plot = "",
 ) -> None:
     """Show what a schedule, or all runs of one request, found over time."""
+    if frontier:
+        options = CostOptions.read(expert=expert)
+        ask = Ask(limit=limit, basis=basis_of(basis), prices=prices, options=options)
+        _frontier(name or run or "last", ask, expert, (server, database), json=json, plot=plot)
+        return
+    if prices or expert or plot:
+        raise ConfigError(
+            "--prices, --expert and --plot belong to --frontier.", hint="Add --frontier."
+        )
     with open_timetables(server, database) as source:
         found = source.history(name, run or ("" if name else "last"), limit)
     if json:
         console.raw(to_json(found))
     else:
         timeline.history(found)
+
+
+def _frontier(
+    name: str, ask: Ask, expert: str, where: tuple[str, str], *, json: bool, plot: str
+) -> None:
+    question = Question(
+        kind=FrontierHistory,
+        answer=lambda store: frontier_history(store, name, read_prices(), ask),
+        path="/v1/history/frontier",
+        query={
+            "name": name,
+            "limit": ask.limit,
+            "basis": ask.basis,
+            "prices": str(ask.prices).lower(),
+            "expert": expert,
+        },
+    )
+    with open_source(*where) as source:
+        found = source.ask(question)
+    drawn("history", found, plot)
+    if json:
+        console.raw(to_json(found))
+    else:
+        moved(found)
 
 
 @command

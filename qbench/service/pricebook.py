@@ -123,6 +123,14 @@ class PriceBook(Struct, frozen=True, kw_only=True):
     power: tuple[Power, ...] = ()
     electricity: tuple[Electricity, ...] = ()
 
+    def days(self) -> tuple[date, ...]:
+        """Return every day on which a price of the book begins or ends, the first one first."""
+        rates = [rate for machine in self.machines for rate in machine.prices]
+        every = [*rates, *(rate for model in self.models for rate in model.prices)]
+        dated = [*every, *self.electricity]
+        ends = {one.valid_until for one in dated if one.valid_until is not None}
+        return tuple(sorted({one.valid_from for one in dated} | ends))
+
     def expert(self, suite: str) -> Expert | None:
         """Return what an expert's answer in a suite costs; None where nobody said."""
         return next((entry for entry in self.experts if entry.name == suite.lower()), None)

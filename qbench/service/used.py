@@ -100,6 +100,13 @@ class Used:
             prices={price.id: price for price in used},
         )
 
+    def prices_on(self, prices: PriceBook, day: date) -> dict[str, str]:
+        """Return the prices in force on a day that this run needs: id to name."""
+        token, machine = _token_prices(prices, day), self._machine_prices(prices, day)
+        found: list[Price | None] = [token(*key) for key in self.calls.keys]
+        found += [machine(*group) for group in self.lines.groups]
+        return {price.id: price.name for price in found if price is not None}
+
     def _machine_prices(self, prices: PriceBook, as_of: date) -> EnginePriceOf:
         """Return the price of a group of lines: of the machine, or of its electricity."""
         at = datetime.combine(as_of, time(), UTC)

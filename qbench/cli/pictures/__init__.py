@@ -25,6 +25,7 @@ PICTURES = {
     "noise": "qbench.cli.pictures.noise:noise",
     "signal": "qbench.cli.pictures.noise:signal",
     "frontier": "qbench.cli.pictures.frontier:paint",
+    "history": "qbench.cli.pictures.history:paint",
     "efficiency": "qbench.cli.pictures.efficiency:paint",
     "profile": "qbench.cli.pictures.profile:paint",
     "scaling": "qbench.cli.pictures.scaling:paint",

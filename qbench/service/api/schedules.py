@@ -12,6 +12,9 @@ from qbench.service import timetable
 from qbench.service.api.answers import answer, body_of, problems_of, says, takes
 from qbench.service.api.deps import DeskDep, PricesDep, Reader, Runner, StoreDep
 from qbench.service.keys import audited
+from qbench.service.reports.cost_options import CostOptions
+from qbench.service.reports.frontier_history import Ask, frontier_history
+from qbench.service.reports.frontier_history_values import FrontierHistory
 from qbench.service.reports.history import MOST, History, history_of
 from qbench.service.repricing import Repriced, keep, reprice
 from qbench.service.schedules import Recurring, Schedule
@@ -141,6 +144,27 @@ def history(
 ) -> Response:
     """Tell by date and system: pass rate, cost-of-pass, verdict, frontier, drift; and snapshots."""
     return answer(history_of(store, schedule=schedule, run=run, limit=limit))
+
+
+@router.get(
+    "/history/frontier",
+    responses=says(FrontierHistory, 404),
+    response_class=Response,
+    summary="The frontier over time",
+)
+def history_of_frontier(
+    store: StoreDep,
+    book: PricesDep,
+    _: Reader,
+    name: Annotated[str, Query(description="A run or a schedule: all runs of its samples.")],
+    limit: Annotated[int, Query(ge=1, le=200, description="Newest runs.")] = MOST,
+    basis: Basis = "saturated",
+    prices: Annotated[bool, Query(description="At the prices of every known day, too.")] = False,
+    expert: Annotated[str, Query(description="Dollars of an expert's answer.")] = "",
+) -> Response:
+    """Tell how V, the cheapest system and the undominated ones moved, run by run."""
+    ask = Ask(limit=limit, basis=basis, prices=prices, options=CostOptions.read(expert=expert))
+    return answer(frontier_history(store, name, book, ask))
 
 
 @router.post(

@@ -1,0 +1,55 @@
+"""How the frontier moved, in one sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from qbench.service.reports.frontier_history_values import FrontierHistory, FrontierStep
+from qbench.service.reports.values import Estimate
+
+
+def finding(found: FrontierHistory) -> str:
+    """Say what a right answer cost at first and at last, and whether that changed."""
+    said = [
+        sentence
+        for why, how in (("measured", "as booked"), ("prices", "at other prices alone"))
+        if (sentence := _moved([s for s in found.steps if s.why == why], how))
+    ]
+    if not said:
+        return "Nothing can be said: no system was scored and priced on shared problems."
+    return f"{'; '.join(said)}."
+
+
+def _moved(steps: Sequence[FrontierStep], how: str) -> str:
+    """Compare the first step that can be told with the last, by V or else by the best system."""
+    told = [step for step in steps if _cost(step) is not None]
+    if not told:
+        return ""
+    first, last = told[0], told[-1]
+    finite = all(step.value and math.isfinite(step.value.value) for step in (first, last))
+    one, two = (step.value if finite else step.best_cost for step in (first, last))
+    if one is None or two is None:
+        return f"{how}, nobody has passed"
+    what = "the frontier V" if finite else f"the cheapest right answer ({last.best})"
+    if first is last:
+        return f"{how}, {what} costs {_money(two)} on {last.at:%Y-%m-%d}"
+    share = f"{100 * (two.value / one.value - 1):+.1f} %" if one.value else "from nothing"
+    apart = two.high < one.low or two.low > one.high
+    sure = "" if apart else ", within their intervals"
+    return (
+        f"{how}, {what} went from {_money(one)} on {first.at:%Y-%m-%d} to {_money(two)} on "
+        f"{last.at:%Y-%m-%d} ({share}{sure})"
+    )
+
+
+def _cost(step: FrontierStep) -> Estimate | None:
+    return step.best_cost or step.value
+
+
+def _money(found: Estimate) -> str:
+    return f"${found.value:.3g} [{found.low:.3g}, {_end(found.high)}]"
+
+
+def _end(amount: float) -> str:
+    return "∞" if math.isinf(amount) else f"{amount:.3g}"
