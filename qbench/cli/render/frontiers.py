@@ -67,10 +67,11 @@ def _chance(share: float | None) -> str:
 def _about(found: Frontier) -> str:
     stars = {SOURCES.get(source) for point in found.points for source in point.sources.values()}
     marks = "".join(f"; {mark} {name}" for name, mark in SOURCES.items() if mark in stars)
-    return (
-        f"P: undominated in that share of {found.resamples:,} resamples of {found.families} "
-        f"families; cost basis: {found.basis}{marks}"
-    )
+    basis = f"cost basis: {found.basis}{marks}"
+    if found.families < 2:
+        return basis
+    drawn = f"{found.resamples:,} resamples of {found.families:,} families"
+    return f"P: undominated in that share of {drawn}; {basis}"
 
 
 def _scale(axis: Axis, points: Sequence[Point]) -> tuple[float, str]:

@@ -101,8 +101,9 @@ class Plane:
         return now, volumes(self.boxed(self.losses, axes))
 
     def told(self, value: float, draws: Floats) -> Estimate:
-        """Return a share with its interval; with a single family anything is possible."""
-        return estimate(value, percentile_interval(draws) if self.resampled else (0.0, 1.0))
+        """Return a share with its interval; without known draws anything is possible."""
+        known = self.resampled and not np.isnan(draws).all()
+        return estimate(value, percentile_interval(draws) if known else (0.0, 1.0))
 
     def without(self, gone: Sequence[int]) -> Plane:
         """Return the plane without the systems at some places."""
