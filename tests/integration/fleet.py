@@ -39,6 +39,8 @@ class Kind:
     path: ComputePath = "native"
     details: dict[str, Any] = field(default_factory=dict)
     tokens: int | None = 100
+    energy: float | None = None
+    """Dollars per attempt."""
 
     @property
     def system(self) -> System:
@@ -140,4 +142,7 @@ def _recorded(
         score=Score(status="scored", value=float(passed), passed=passed, scorer="s/1"),
     )
     spent = None if kind.dollars is None else f"{kind.dollars * chance.uniform(0.9, 1.1):.9f}"
-    return Recorded(attempt=made, lines=(line(made, spent, "saturated"),))
+    lines = [line(made, spent, "saturated")]
+    if kind.energy is not None:
+        lines.append(line(made, f"{kind.energy:.9f}", "energy"))
+    return Recorded(attempt=made, lines=tuple(lines))

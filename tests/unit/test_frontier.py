@@ -159,6 +159,30 @@ def test_an_unknown_objective_leaves_out_with_its_reason(store: Store) -> None:
     assert asked(evidence, on="accuracy,bits").left_out == {"d odd": "its number format is unknown"}
 
 
+def test_electricity_is_an_objective_and_a_basis(store: Store) -> None:
+    measured = {"energy": {"joules": 50.0, "meter": "nvml"}}
+    kinds = (
+        Kind("x/a", "bf16", 0.8, 0.002, energy=0.0001, details=measured),
+        Kind("x/a", "fp8", 0.78, 0.001, energy=0.00004),
+        Kind("x/a", "w4a16", 0.7, 0.0008),
+    )
+    run = sailed(store, kinds, samples=40)
+    found = frontier_of(store, run, "saturated", Choice(on=("accuracy", "energy")))
+    assert {p.label: round(p.at["energy"].value, 6) for p in found.points} == {
+        "a bf16": 0.0001,
+        "a fp8": 0.00004,
+    }
+    assert found.left_out == {"a w4a16": "what energy it used is unknown"}
+    said = " ".join(found.notes)
+    assert "the electricity of the devices alone" in said
+    assert "a bf16: measured by the GPU driver's counter" in said
+    assert "a fp8: estimated" in said
+    basis = frontier_of(store, run, "energy")
+    assert [p.cost and round(p.cost.value, 6) for p in basis.points] == [0.00004, 0.0001]
+    assert basis.left_out == {"a w4a16": "unpriced"}
+    assert "a fp8: estimated" in " ".join(basis.notes)
+
+
 @pytest.mark.parametrize("by", GROUPINGS)
 def test_groups_have_frontiers_of_their_own(evidence: Evidence, by: str) -> None:
     found = asked(evidence, by=by)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from qbench.benchmarks.analysis.clusters import FEW
+from qbench.service.reports.energy_words import energy_notes
 from qbench.service.reports.frontier_values import (
     AtAccuracy,
     AtBudget,
@@ -148,6 +150,16 @@ def notes_of(plane: Plane, points: Sequence[Point], axes: Sequence[Axis]) -> tup
     return tuple(_notes(plane, points, axes))
 
 
+def _energy(plane: Plane) -> Iterator[str]:
+    """Say what stands behind electricity, where it is an objective or all of the cost."""
+    evidence, names = plane.cut.evidence, {one.name for one in plane.objectives}
+    if names & {"cost", "cost-of-pass"}:
+        yield from energy_notes(evidence, plane.systems)
+    elif "energy" in names:
+        yield "energy: the electricity of the devices alone, without host, cooling or the machine"
+        yield from tuple(energy_notes(replace(evidence, basis="energy"), plane.systems))[1:]
+
+
 def _places(plane: Plane) -> Iterator[int]:
     for system in plane.systems:
         place = plane.cut.evidence.place(system.id)
@@ -175,6 +187,7 @@ def _notes(plane: Plane, points: Sequence[Point], axes: Sequence[Axis]) -> Itera
         }
         if told:
             yield f"Not measured but {source}: {', '.join(sorted(told))}."
+    yield from _energy(plane)
     tried = [int((plane.cut.sums.n[place] > 0).sum()) for place in _places(plane)]
     if min(tried) < 0.95 * max(tried):
         few, many = min(tried), max(tried)
