@@ -141,6 +141,31 @@ def test_errors_are_printed_as_accuracies_are(tmp_path: Path) -> None:
     assert [miss.row for miss in check(again, "standard error").misses] == [3]
 
 
+def test_standard_errors_that_harnesses_print(tmp_path: Path) -> None:
+    """lm-eval on gsm8k, n = 1319, of one model in MXFP4: all three errors are right."""
+    text = "model,acc,stderr,n\ndense,.7521,.0119,1319\nrtn,.6785,.0129,1319\n"
+    found = audit(table(tmp_path, f"{text}gptq,.7301,.0122,1319\n"), Reading())
+    assert (check(found, "standard error").checked, check(found, "standard error").misses) == (
+        3,
+        (),
+    )
+    verdicts = [row.verdict.kind for row in found.rows if row.verdict]
+    assert verdicts == ["baseline", "worse", "inconclusive"]
+
+
+def test_verdicts_on_recorded_recipes(tmp_path: Path) -> None:
+    """NVFP4 recipes, gsm8k_platinum, n = 1209, mean of three seeds: one of them is worse."""
+    rows = {"bf16": 0.9518, "gptq+awq": 0.9581, "gptq": 0.9523, "rtn": 0.9377, "smooth": 0.8781}
+    lines = [f"{name},{value},1209,3" for name, value in rows.items()]
+    text = "\n".join(["setting,accuracy,n,trials", *lines])
+    found = audit(table(tmp_path, text), Reading(margin=0.03))
+    kinds = {row.system: row.verdict.kind for row in found.rows if row.verdict}
+    assert kinds.pop("bf16") == "baseline"
+    assert kinds.pop("smooth") == "worse"
+    assert set(kinds.values()) <= {"equivalent", "inconclusive"}
+    assert kinds["gptq"] == "equivalent"
+
+
 def test_passes_alone_are_an_accuracy(tmp_path: Path) -> None:
     text = "model,correct,n_items,n_runs\na,96,12,10\nb,120,12,10\n"
     found = audit(table(tmp_path, text), Reading())

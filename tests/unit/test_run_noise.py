@@ -128,6 +128,17 @@ def test_options_are_part_of_the_configuration(store: Store, runs: list[str]) ->
     found = noise_of(store, [runs[1], other])
     assert found.differs == ("-o ttft_s",)
     assert len(found.systems) == 3
+    assert found.notes == ()
+
+
+def test_causes_that_changed_together_are_told(store: Store, runs: list[str]) -> None:
+    both = made(store, 2, unsteady=UNSTEADY, ttft_s=0.0002)
+    again = noise_of(store, [runs[1], both])
+    assert again.differs == ("concurrency", "-o ttft_s")
+    (note,) = again.notes
+    assert note.startswith("concurrency, -o ttft_s changed in the same runs")
+    apart = noise_of(store, [runs[0], runs[1], both])  # concurrency alone changed, too
+    assert apart.notes == ()
 
 
 def test_what_cannot_be_compared_is_refused(store: Store, runs: list[str]) -> None:

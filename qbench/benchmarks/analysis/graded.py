@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 from qbench.benchmarks.analysis.clusters import clustered_mean
 from qbench.benchmarks.analysis.design import for_difference
 from qbench.benchmarks.analysis.paired import widened
-from qbench.benchmarks.analysis.resampling import RESAMPLES, percentile_interval, weights
+from qbench.benchmarks.analysis.resampling import (
+    RESAMPLES,
+    expanded,
+    percentile_interval,
+    weights,
+)
 from qbench.benchmarks.analysis.sums import Floats
 
 ROUNDING = 1e-12
@@ -101,7 +106,7 @@ def monotone(
     blocks = weights(shape[0], resamples=resamples, seed=seed)
     with np.errstate(divide="ignore", invalid="ignore"):
         draws = [_tau((block @ total) / (block @ number)) for block in blocks]
-    return float(found[0]), percentile_interval(np.concatenate(draws))
+    return float(found[0]), percentile_interval(np.concatenate(draws), expanded(shape[0]))
 
 
 def _tau(means: Floats) -> Floats:

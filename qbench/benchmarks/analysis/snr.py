@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from scipy import integrate, special
 
 from qbench.benchmarks.analysis.noise import std_interval
-from qbench.benchmarks.analysis.resampling import RESAMPLES, percentile_interval, weights
+from qbench.benchmarks.analysis.resampling import (
+    RESAMPLES,
+    expanded,
+    percentile_interval,
+    weights,
+)
 from qbench.benchmarks.analysis.sums import Floats
 
 ROUNDING = 1e-12
@@ -120,12 +125,13 @@ def ratio(
     heard = signal(whole)
     hiss, freedom = _pooled(rates, tries, whole)
     drawn = _signals(means, family, resamples, seed)
-    least = _hidden(len(np.unique(family))) / max(float(whole.mean()), ROUNDING)
+    families = len(np.unique(family))
+    least = _hidden(families) / max(float(whole.mean()), ROUNDING)
     return Ratio(
         signal=heard,
         noise=hiss,
         snr=_over(heard, hiss),
-        interval=_interval(drawn, (hiss, least), freedom, seed),
+        interval=_interval(drawn, (hiss, least), freedom, families, seed),
         agreement=_agreement(rates[:, : int(tries.min())]),
         chance=chance(len(values), float(tries[tries > 1].mean()) if freedom else 1.0),
     )
@@ -173,15 +179,16 @@ def _hidden(clusters: int) -> float:
 
 
 def _interval(
-    drawn: Floats, noises: tuple[float, float], freedom: int, seed: int
+    drawn: Floats, noises: tuple[float, float], freedom: int, families: int, seed: int
 ) -> tuple[float, float]:
-    hiss, least = noises
+    (hiss, least), level = noises, expanded(families)
     if math.isnan(hiss):
         return math.nan, math.nan
     if hiss <= ROUNDING:
-        return percentile_interval(drawn / least)[0], math.inf
+        return percentile_interval(drawn / least, level)[0], math.inf
     rng = np.random.default_rng(seed)
-    return percentile_interval(drawn / hiss * np.sqrt(rng.chisquare(freedom, len(drawn)) / freedom))
+    spread = np.sqrt(rng.chisquare(freedom, len(drawn)) / freedom)
+    return percentile_interval(drawn / hiss * spread, level)
 
 
 def _agreement(rates: Floats) -> float:

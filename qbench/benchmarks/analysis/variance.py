@@ -15,7 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from qbench.benchmarks.analysis.resampling import RESAMPLES, percentile_interval, weights
+from qbench.benchmarks.analysis.resampling import (
+    RESAMPLES,
+    expanded,
+    percentile_interval,
+    weights,
+)
 from qbench.benchmarks.analysis.sums import Floats
 
 Bounds = tuple[float, float]
@@ -89,8 +94,9 @@ def spreads(
     """Solve for components, with intervals.
 
     Those between samples, of the interaction and of epochs: percentiles over the bootstrap of
-    families. That between runs: Tukey's and Williams' (Biometrika 49, 1962), for runs are few and
-    no resampling of samples makes more of them. Where nothing varies, the upper end is ``hidden``.
+    families, expanded where they are few. That between runs: Tukey's and Williams' (Biometrika
+    49, 1962), for runs are few and no resampling of samples makes more of them. Where nothing
+    varies, the upper end is ``hidden``.
 
     Args:
         values: (R, S, K), none unknown.
@@ -103,8 +109,9 @@ def spreads(
     sums = _Sums.of(values, family)
     blocks = weights(len(sums.count), resamples=resamples, seed=seed)
     drawn = [_solved(sums.draw(block)) for block in blocks]
+    level = expanded(len(sums.count))
     intervals = {
-        name: percentile_interval(np.concatenate([part[name] for part in drawn]))
+        name: percentile_interval(np.concatenate([part[name] for part in drawn]), level)
         for name in ("samples", "interaction", "epochs")
         if getattr(found, name) is not None
     }

@@ -33,6 +33,8 @@ def noise(found: RunNoise) -> None:
         _outlook(found)
     if found.scores:
         _scores(found)
+    for note in found.notes:
+        out.print(dim(f"· {note}"))
     for label, why in found.left_out.items():
         out.print(dim(f"· left out: {label} ({why})"))
     out.print(found.finding, style="bold", markup=False)

@@ -90,6 +90,7 @@ def noise_of(store: Store, refs: Sequence[str]) -> RunNoise:
         variance=parts,
         floor=found[0].noise if len(runs) == 1 else None,
         scores=scores,
+        notes=over.notes,
         finding=" ".join(said) or NOTHING,
     )
 
@@ -102,6 +103,7 @@ class Over:
     systems: tuple[Spread, ...] = ()
     gaps: tuple[Gap, ...] = ()
     said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def _over_runs(
@@ -119,7 +121,23 @@ def _over_runs(
     }
     gaps = _gaps(groups, spreads)
     systems = tuple(spreads.values())
-    return Over(differs, systems, gaps, (_finding(len(runs), differs, systems, gaps),))
+    said = (_finding(len(runs), differs, systems, gaps),)
+    return Over(differs, systems, gaps, said, tuple(_together(systems, differs)))
+
+
+def _together(systems: Sequence[Spread], differs: Sequence[str]) -> Iterator[str]:
+    """Say which causes changed in the same runs, so that the spread cannot be told apart."""
+    alike: dict[tuple[tuple[int, ...], ...], list[str]] = {}
+    for name in differs:
+        values = [[one.values[name] for one in each.configurations] for each in systems]
+        split = tuple(tuple(map(row.index, row)) for row in values)
+        alike.setdefault(split, []).append(name)
+    for names in alike.values():
+        if len(names) > 1:
+            yield (
+                f"{', '.join(names)} changed in the same runs: which of them made the spread "
+                "cannot be told."
+            )
 
 
 def floor_said(found: Sequence[Evidence]) -> Iterator[str]:

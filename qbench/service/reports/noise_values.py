@@ -138,6 +138,8 @@ class RunNoise(Struct, frozen=True, kw_only=True):
     """The baseline against its A/A copy; None where several runs are compared, or there is none."""
     scores: tuple[GradedScore, ...] = ()
     """Empty where a suite's scores are pass or fail alone."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know: causes that changed together."""
     unit: str = UNIT
     """Of ``divergence``."""
     schema: int = SCHEMA
