@@ -33,8 +33,8 @@ def test_reliability_falls_ever_slower_but_in_one_row(submissions: list[dict[str
     assert len(seen) == 74
     assert (np.diff(seen, axis=1) <= 0).all()
     assert (seen[:, 1] >= seen[:, 0] ** 2 - ROUNDED).all()
-    bent = (np.diff(seen, n=2, axis=1) < -ROUNDED).any(axis=1)
-    wrong = [row for row, odd in zip(submissions, bent, strict=True) if odd]
+    least = np.diff(seen, n=2, axis=1).min(axis=1)
+    wrong = [submissions[place] for place in np.flatnonzero(least < -ROUNDED)]
     assert [(row["model"], row["domain"]) for row in wrong] == [("GLM-5", "banking_knowledge")]
 
 

@@ -37,6 +37,7 @@ def made(
     store: Store,
     *,
     epochs: int = EPOCHS,
+    samples: int = 60,
     hardware: str = "cpu-2core",
     noise_floor: bool = False,
     model: str = "some/Qwen3-0.6B",
@@ -48,7 +49,7 @@ def made(
         models=(model,),
         formats=("w4a16",),
         engine="scripted",
-        samples=60,
+        samples=samples,
         epochs=epochs,
         levels=(3, 4, 5),
         noise_floor=noise_floor,
@@ -227,6 +228,7 @@ def test_kinetics_counts_work_by_shape_and_tokens(store: Store, run_id: str) -> 
     found = scaling_of(store, run_id, ScalingAsked(cost="kinetics"))
     assert found.unit == "TeFLOP"
     assert any("Kinetics" in note for note in found.notes)
+    assert any(note.startswith("An attempt at full speed of a b200") for note in found.notes)
     shape = decoder_of("some/Qwen3-0.6B")
     assert shape is not None
     assert shape.parameters == pytest.approx(0.596e9, rel=1e-3)
@@ -299,6 +301,27 @@ def test_a_run_without_a_valid_system_says_so(store: Store) -> None:
     assert found.finding == "Nothing can be said: no system is valid."
 
 
+def test_a_run_before_its_first_attempt_says_so(store: Store) -> None:
+    order = Order(suite="sums", models=("some/model",), engine="scripted", samples=5, epochs=4)
+    plan = make_plan(to_request(order), Controls(), now=datetime.now(UTC))
+    store.create_run(plan.run, plan.cells, plan.shards, plan.samples)
+    asked = ScalingAsked(soundness=0.75, budgets=(1.0,), cost="kinetics")
+    found = scaling_of(store, plan.run.id, asked)
+    assert set(found.left_out.values()) == {"nothing was scored"}
+    assert found.finding.startswith("Nothing can be said")
+    assert found.notes[-1] == "The run is planned."
+    with pytest.raises(NotFound, match="score component"):
+        scaling_of(store, plan.run.id, ScalingAsked(weak_test="radar1.ra"))
+
+
+def test_few_families_have_wide_intervals(store: Store) -> None:
+    other = made(store, samples=3, epochs=4)
+    found = scaling_of(store, other, ScalingAsked(soundness=0.75, budgets=(1.0,)))
+    for one in found.systems:
+        assert one.samples == 3
+        assert all(depth.coverage.high - depth.coverage.low > 0.2 for depth in one.depths)
+
+
 @pytest.mark.parametrize("accuracy", [0.0, 1.0])
 def test_all_or_nothing(store: Store, accuracy: float) -> None:
     other = made(store, accuracy=accuracy, epochs=4)
@@ -324,10 +347,10 @@ def test_a_picture_is_drawn_with_and_without_costs(
     drawn("scaling", scaling_of(store, run_id, ASKED), str(tmp_path / "priced.svg"))
     text = (tmp_path / "priced.svg").read_text()
     assert "attempts at a sample" in text
-    assert "per sample, stopping" in text
+    assert "stopping at the first" in text
     bare = made(store, hardware="", epochs=2)
     drawn("scaling", scaling_of(store, bare, ASKED), str(tmp_path / "bare.svg"))
-    assert "per sample, stopping" not in (tmp_path / "bare.svg").read_text()
+    assert "stopping at the first" not in (tmp_path / "bare.svg").read_text()
 
 
 def test_budgets_are_written_without_exponents() -> None:

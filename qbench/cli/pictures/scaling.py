@@ -27,7 +27,7 @@ def paint(figure: Figure, report: Scaling) -> None:
             if one in priced:
                 _curve(right, one, [_cost(depth) for depth in one.depths], place)
         right.xaxis.set_major_locator(MaxNLocator(5))
-        _axis(right, f"{report.unit} per sample, stopping at the first right one")
+        _axis(right, f"{report.unit} per sample\nstopping at the first right one")
     if report.systems:
         left.legend(loc="lower right", fontsize=8)
 

@@ -247,6 +247,16 @@ def _priced(one: Told) -> bool:
     return not np.isnan(one.row.cost).any()
 
 
+def _seconds(systems: tuple[SystemScaling, ...], machine: Machine) -> list[str]:
+    """Say how long a machine at full speed takes for what was counted."""
+    told = [
+        f"{one.label} {float(machine.seconds(np.array(cost.value))):.3g} s"
+        for one in systems
+        if (cost := one.depths[0].cost) is not None
+    ]
+    return [f"An attempt at full speed of a {machine.name}: {', '.join(told)}."] if told else []
+
+
 def _notes(
     evidence: Evidence, systems: tuple[SystemScaling, ...], asked: ScalingAsked, told: list[Told]
 ) -> tuple[str, ...]:
@@ -267,7 +277,7 @@ def _notes(
         why = "shape or tokens unknown" if asked.cost == "kinetics" else "see `qbench prices`"
         said.append(f"Without cost, and so in no plan: {', '.join(unknown)} ({why}).")
     if asked.cost == "kinetics":
-        said.append(COUNTED)
+        said += [COUNTED, *_seconds(systems, MACHINES[asked.gpu])]
     if evidence.run.status is not RunStatus.DONE:
         said.append(f"The run is {evidence.run.status.value}.")
     return tuple(said)

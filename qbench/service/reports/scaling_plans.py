@@ -72,7 +72,7 @@ def _split(bench: Bench, label: str, row: Row, outlook: Outlook) -> list[Candida
             cost=cost[place],
         )
         for place, k in enumerate(outlook.ks)
-        if k > 1 or outlook.strategy != "until accepted"  # one attempt needs no verifier
+        if k > 1 or outlook.strategy in {"once", "until right"}  # one attempt needs no choosing
     ]
 
 

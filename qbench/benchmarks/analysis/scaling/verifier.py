@@ -8,6 +8,7 @@ here are exact. A problem on which nothing is accepted has no answer: neither ri
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,8 @@ from qbench.benchmarks.analysis.sums import Floats
 HORIZON = 1_000
 """Attempts up to which the best cap is looked for one by one."""
 ROUNDING = 1e-12
+IMPOSSIBLE = 1e-18
+"""Chance below which what happens is not followed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +117,7 @@ def measured(n: Ints, c: Ints, verifier: Verifier, depth: int) -> Tries:
 
 def _drawn(n: Ints, c: Ints, verifier: Verifier, depth: int) -> tuple[Floats, Floats]:
     """Follow how many of the rejected attempts were right: (U,) kinds to (U, depth) twice."""
-    most = 0 if verifier.completeness == 1 else int(min(c.max(initial=0), depth))
+    most = min(int(c.max(initial=0)), depth, _most_missed(verifier))
     rights = np.arange(most + 1)
     state = np.zeros((len(n), most + 1))
     state[:, 0] = 1
@@ -126,6 +129,17 @@ def _drawn(n: Ints, c: Ints, verifier: Verifier, depth: int) -> tuple[Floats, Fl
         state = miss * verifier.soundness
         state[:, 1:] += hit[:, :-1] * (1 - verifier.completeness)
     return right, wrong
+
+
+def _most_missed(verifier: Verifier) -> int:
+    """Return how many right attempts in a row may be rejected before it is as good as impossible.
+
+    The chance of m is at most (1 - c)^m.
+    """
+    missed = 1 - verifier.completeness
+    if missed in (0, 1):
+        return 0 if missed == 0 else sys.maxsize
+    return math.ceil(math.log(IMPOSSIBLE) / math.log(missed))
 
 
 def supposed(r: Floats, verifier: Verifier, depth: int) -> Tries:
