@@ -23,6 +23,7 @@ from qbench.benchmarks.analysis.efficiency.runtime import (
     joules,
     per_prompt,
 )
+from qbench.benchmarks.analysis.recovery import ratio_of_averages
 from qbench.benchmarks.analysis.sums import Floats
 from qbench.service.money import MachinePrice, exact_seconds, machine_cost
 from tests.worked import WORKED
@@ -257,3 +258,21 @@ def test_ranks_and_winning_weights() -> None:
     assert shares == pytest.approx([0.5, 0.5], abs=0.02)  # equal where the weights are
     assert score.winning_shares([np.array([0.0, math.nan]), np.zeros(2)]).tolist() == [1, 0]
     assert np.isnan(score.winning_shares([np.array([math.nan])])).all()
+
+
+RECOVERED = {
+    "DS-R1-Qwen-14B_w4a16_reasoning": (73.56, 72.82),
+    "DS-R1-Llama-8B_w8a8": (62.90, 62.67),
+    "32B_FP8": (76.30, 75.55),
+    "70B_FP8": (76.23, 76.49),
+}
+"""Baseline and format, as the cards print them."""
+
+
+def test_compression_multiplies_a_recovery_as_worked() -> None:
+    assert set(RECOVERED) == set(WORKED["recovery_pct"])
+    for name, (baseline, kept) in RECOVERED.items():
+        recovery = ratio_of_averages(one(kept), one(baseline))
+        assert recovery is not None
+        assert 100 * recovery == pytest.approx(WORKED["recovery_pct"][name])
+        assert resources.compression_ratio(4, 1, recovery) == pytest.approx(4 * recovery)

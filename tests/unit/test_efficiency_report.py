@@ -123,6 +123,15 @@ def test_calls_are_costed_one_by_one(store: Store, run_id: str) -> None:
     assert from_json(to_json(found), Efficiency) == found
 
 
+def test_what_a_profile_is_not_is_said(store: Store, run_id: str) -> None:
+    first, second, _ = store.run(run_id).request.systems
+    kept(first, engine_version="older")
+    kept(second, path="emulated")
+    notes = report(store, run_id).notes
+    assert any("bf16" in note and "of older" in note for note in notes)
+    assert any("fp8" in note and "emulation" in note for note in notes)
+
+
 def test_one_profile_costs_every_system(store: Store, run_id: str) -> None:
     ours = made_profile(id="ours00000000", model="ours/big", noise=0.01, hidden=64, layers=2)
     save(ours)

@@ -170,6 +170,7 @@ def _costed(one: _Costing, costings: Sequence[_Costing]) -> Costed:
         variant=variant(one.system.format, one.system.replica),
         profile=f"{one.profile.label} ({one.profile.id})" if one.profile else "",
         why="" if one.profile else _why(one),
+        caution=_caution(one),
         attempts=int(attempts),
         unknown=int(calls.scored.sum() - calls.known.sum()),
         calls=len(one.raw) / attempts if attempts else None,
@@ -254,6 +255,20 @@ def _why(one: _Costing) -> str:
     return f"none was measured: qbench profile {one.system.model} --formats {one.system.format}"
 
 
+def _caution(one: _Costing) -> str:
+    """Say what a reader must know of the profile; that of another system is somebody's choice."""
+    profile, endpoint = one.profile, one.evidence.endpoint(one.system)
+    if profile is None:
+        return ""
+    said = []
+    if profile.path == "emulated":
+        said.append("its profile is of an emulation, not of a native kernel")
+    same = profile.engine_key == one.system.engine_key
+    if same and endpoint and endpoint.engine_version != profile.engine_version:
+        said.append(f"its profile is of {profile.engine_version or 'an unknown version'}")
+    return "; ".join(said)
+
+
 def _size(one: _Costing) -> float | None:
     endpoint = one.evidence.endpoint(one.system)
     return weight_bytes(endpoint) if endpoint else None
@@ -307,6 +322,7 @@ def _notes(
     if how.profile:
         notes.append("Every system is costed as if the profile's machine had served its tokens.")
     notes += [f"{row.label}: no profile, {row.why}." for row in rows if row.why]
+    notes += [f"{row.label}: {row.caution}." for row in rows if row.caution]
     notes += [
         f"{row.label}: {100 * row.extended:.0f} % of the calls lie outside the profile's grid."
         for row in rows

@@ -20,6 +20,8 @@ class Costed(Struct, frozen=True, kw_only=True):
     """What it was costed with: label and id; empty without one."""
     why: str
     """Why there is no profile; empty where there is one."""
+    caution: str
+    """What the profile is not: of this engine's version, of native kernels; empty for nothing."""
     attempts: int
     """Scored attempts whose calls are all known: the means are over these."""
     unknown: int

@@ -15,7 +15,7 @@ from qbench.benchmarks.analysis.efficiency.score import (
     ranks,
     winning_shares,
 )
-from qbench.benchmarks.analysis.resampling import percentile_interval, weights
+from qbench.benchmarks.analysis.resampling import expanded, percentile_interval, weights
 from qbench.benchmarks.analysis.sums import Floats
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import System
@@ -80,6 +80,7 @@ class Weighing:
         places = [evidence.place(system.id) for system in systems]
         rates, costs = (_columns(part, places) for part in evidence.draws)
         family, families = evidence.sums.family, evidence.sums.families
+        self._level = expanded(families)
         self._drawn = {
             "accuracy": rates,
             "cost": costs,
@@ -122,7 +123,7 @@ class Weighing:
                 system_id=system.id,
                 label=system.label,
                 axes={name: _or_none(point[name][i]) for name in wanted},
-                score=_estimated(float(value[i]), spread[:, i]) if whole[i] else None,
+                score=self._estimated(float(value[i]), spread[:, i]) if whole[i] else None,
                 first=_or_none(place.first[at[i]]) if i in at else None,
                 rank=_or_none(place.mean[at[i]]) if i in at else None,
                 wins=_or_none(share[at[i]]) if i in at else None,
@@ -132,13 +133,12 @@ class Weighing:
         ]
         return tuple(sorted(made, key=lambda one: -one.score.value if one.score else math.inf))
 
+    def _estimated(self, value: float, draws: Floats) -> Estimate:
+        return estimate(value, percentile_interval(draws, self._level))
+
     def _axis(self, name: str, values: Floats) -> Floats:
         assert self._base is not None
         return axis(values, values[:, [self._base]], higher=name in HIGHER)
-
-
-def _estimated(value: float, draws: Floats) -> Estimate:
-    return estimate(value, percentile_interval(draws))
 
 
 def _unknown(point: Mapping[str, Floats], wanted: Mapping[str, float], at: int) -> str:
