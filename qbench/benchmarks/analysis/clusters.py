@@ -164,22 +164,18 @@ def pass_rate(rates: Floats, attempts: Floats, family: NDArray[np.int32]) -> Pas
     Wilson's interval where every sample is a family of its own and was tried once. Otherwise
     Wilson's on the *effective* number of independent attempts p (1 - p) / error^2, with Student's
     quantile in place of the normal one (Korn and Graubard, Survey Methodology 24, 1998; Franco et
-    al., J. Survey Statistics and Methodology 7, 2019). With fewer than ``FEW`` families, or when
-    all of them agree, Wilson on the number of families: wide, and never of width zero. None when
-    nothing was scored.
+    al., J. Survey Statistics and Methodology 7, 2019); with fewer than ``FEW`` families no narrower
+    than Wilson's on the number of families, which alone is left where all of them agree. No
+    interval has width zero. None when nothing was scored.
     """
     mean = clustered_mean(rates, family)
     if not mean.n:
         return None
-    alone = mean.clusters == mean.n and float(np.nanmax(attempts)) == 1
-    if alone or mean.clusters < FEW or mean.error == 0:
-        trials: float = mean.n if alone else mean.clusters
-        low, high = wilson(mean.value * trials, trials)
+    if mean.clusters == mean.n and float(np.nanmax(attempts)) == 1:
+        low, high = wilson(mean.value * mean.n, mean.n)
         method = "wilson"
     else:
-        trials = mean.value * (1 - mean.value) / mean.error**2
-        low, high = wilson(mean.value * trials, trials, mean.student())
-        method = "cluster-robust"
+        low, high, method = _of_families(mean)
     return PassRate(
         value=mean.value,
         low=low,
@@ -188,3 +184,14 @@ def pass_rate(rates: Floats, attempts: Floats, family: NDArray[np.int32]) -> Pas
         n=mean.n,
         clusters=mean.clusters,
     )
+
+
+def _of_families(mean: Mean) -> tuple[float, float, str]:
+    plain = wilson(mean.value * mean.clusters, mean.clusters)
+    if not mean.error > 0:
+        return (*plain, "wilson")
+    trials = mean.value * (1 - mean.value) / mean.error**2
+    low, high = wilson(mean.value * trials, trials, mean.student())
+    if mean.clusters < FEW:
+        low, high = min(low, plain[0]), max(high, plain[1])
+    return low, high, "cluster-robust"
