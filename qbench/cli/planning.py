@@ -7,24 +7,28 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
-from qbench.benchmarks.analysis.design import POWER, assumed, detectable
+from qbench.benchmarks.analysis.design import POWER
 from qbench.cli.options import Database, Json, Wish, ordering
+from qbench.cli.pictures import Plot, drawn
 from qbench.cli.question import Question, of_run
-from qbench.cli.render import console, plans, tables
-from qbench.cli.source import Server, open_source
+from qbench.cli.remote import RemoteSource, connected
+from qbench.cli.render import console, forecasts, plans, tables
+from qbench.cli.source import Server, open_source, place_of
 from qbench.errors import ConfigError
 from qbench.service.domain import Controls, Request
 from qbench.service.order import to_request
 from qbench.service.plan import Plan, make_plan
 from qbench.service.pricebook import PriceBook, read_prices
-from qbench.service.reports.planning import designed, settling
-from qbench.service.reports.planning_values import Design, Planned, Settling
-from qbench.service.reports.sequential import decided_after
+from qbench.service.reports.forecast import Forecast
+from qbench.service.reports.planning import settling
+from qbench.service.reports.planning_values import Planned, Settling
+from qbench.service.reports.prospect import Prospect, prospect_of
 from qbench.service.reports.values import to_json
 from qbench.service.store import Store
 from qbench.workers.engines import load_engine
-from qbench.workers.tariffs import planned_tariff
+from qbench.workers.tariffs import expected_hardware, planned_tariff
 
 POINTS = re.compile(r"(?P<number>\d+\.?\d*|\.\d+)\s*(?P<unit>pts?|points?)?")
 
@@ -47,53 +51,69 @@ def planned(
     server: Server = "",
     database: Database = "",
     json: Json = False,
+    plot: Plot = "",
 ) -> None:
     """Declare the options of a plan."""
 
 
-def _plan(wish: Wish, *, mde: str, power: float, discordant: float | None, settle: str) -> None:
+def _plan(
+    wish: Wish,
+    *,
+    mde: str,
+    power: float,
+    discordant: float | None,
+    settle: str,
+    plot: str,
+) -> None:
     if settle:
         _settle(wish, settle)
         return
-    request = to_request(wish.order)
-    design = _design(wish, request, points_of(mde), power, discordant) if mde else None
-    found = _planned(wish, request, design)
+    wanted = Prospect(
+        order=wish.order,
+        controls=wish.controls,
+        mde=points_of(mde) if mde else None,
+        power=power,
+        discordant=discordant,
+    )
+    found = _planned(wish, wanted)
+    _draw(found.forecast, plot)
     if wish.json:
         console.raw(to_json(found))
         return
     tables.facts(found.facts(), title="Plan")
-    if design is not None:
-        plans.design(design)
+    if found.design is not None:
+        plans.design(found.design)
+    if found.forecast is not None:
+        forecasts.forecast(found.forecast)
 
 
-def _planned(wish: Wish, request: Request, design: Design | None) -> Planned:
-    prices = read_prices()
+def _draw(found: Forecast | None, file: str) -> None:
+    if file and not (found and found.rows):
+        raise ConfigError(
+            "There is nothing to draw: too few past runs for a forecast.",
+            hint="Plan without --plot, or after some runs.",
+        )
+    drawn("forecast", found, file)
+
+
+def _planned(wish: Wish, wanted: Prospect) -> Planned:
+    """Plan here, or where a server's past runs are; this machine adds what it knows."""
+    request, prices = to_request(wish.order), read_prices()
     plan = make_plan(request, wish.controls, now=datetime.now(UTC))
     refusals = {s.label: load_engine(s.engine).refuse(s) for s in request.systems}
-    return Planned(
-        suite=f"{request.suite} {request.suite_version}",
-        levels=request.levels,
-        systems=tuple(s.label for s in request.systems),
-        samples=len(plan.samples),
-        epochs=request.epochs,
-        attempts=plan.attempts,
-        cells=len(plan.cells),
-        shards=len(plan.shards),
-        detectable_difference=detectable(len(plan.samples), assumed().variance(1)),
-        margin=request.margin,
+    place = place_of(wish.server, wish.database)
+    if place:
+        with connected(place) as http:
+            return RemoteSource(http).post(Planned, "/v1/plan", wanted)
+    places = {s.id: wish.controls.hardware or expected_hardware(s) for s in request.systems}
+    with Store.open(wish.database) as store:
+        found = prospect_of(store, wanted, places=places)
+    return replace(
+        found,
         dollars_per_hour=_rates(request, wish.controls, prices),
         at_most_dollars=_ceilings(plan, wish.controls, prices),
         refused={label: why for label, why in refusals.items() if why},
-        decided_after_samples=decided_after(request),
-        design=design,
     )
-
-
-def _design(
-    wish: Wish, request: Request, mde: float, power: float, discordant: float | None
-) -> Design:
-    with Store.open(wish.database) as store:
-        return designed(store, request, wish.controls, mde=mde, power=power, discordant=discordant)
 
 
 def points_of(text: str) -> float:

@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 
 from qbench.benchmarks.chat import Sampling
+from qbench.cli.pictures import drawn
+from qbench.cli.render import forecasts
 from qbench.service.domain import Controls, Request
 from qbench.service.order import Order, to_request
 from qbench.service.plan import draw_samples, make_plan
 from qbench.service.pricebook import read_prices
 from qbench.service.reports.forecast import Forecast, forecast_of
+from qbench.service.reports.planning_values import Planned
+from qbench.service.reports.prospect import Prospect, prospect_of
+from qbench.service.reports.values import from_json, to_json
 from qbench.service.store import Store
 from qbench.workers.progress import Silent
 from qbench.workers.steps import execute
@@ -87,3 +92,27 @@ def test_an_empty_database_forecasts_nothing(tmp_path: Path) -> None:
         found = forecast(empty, order())
     assert found.rows == ()
     assert found.finding == "No forecast: too few past runs in this database."
+
+
+def test_a_prospect_is_the_plan_with_its_design_and_forecast(store: Store) -> None:
+    wanted = Prospect(order=order(seed=9), mde=0.05)
+    found = prospect_of(store, wanted)
+    assert (found.samples, found.attempts) == (90, 270)
+    assert found.design is not None
+    assert found.forecast is not None
+    assert [row.label for row in found.forecast.rows] == ["model bf16", "model fp8", "model w4a16"]
+    assert from_json(to_json(found), Planned) == found
+
+
+def test_a_forecast_is_drawn_as_what_it_is(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = forecast(store, order(seed=9))
+    drawn("forecast", found, str(tmp_path / "forecast.svg"))
+    assert "not measured" in (tmp_path / "forecast.svg").read_text()
+    forecasts.forecast(found)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "forecast, not measured: from" in text
+    assert text.endswith("points).")
+    assert text.count("this system") == 3
+    assert "model bf16" not in text.partition("forecast,")[0]

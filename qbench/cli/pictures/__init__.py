@@ -24,6 +24,7 @@ PICTURES = {
     "items": "qbench.cli.pictures.noise:items",
     "noise": "qbench.cli.pictures.noise:noise",
     "signal": "qbench.cli.pictures.noise:signal",
+    "forecast": "qbench.cli.pictures.forecast:paint",
     "frontier": "qbench.cli.pictures.frontier:paint",
     "history": "qbench.cli.pictures.history:paint",
     "efficiency": "qbench.cli.pictures.efficiency:paint",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from rich.table import Table
 
 from qbench.cli.render.console import dim, draw, out, percent, plain, table
@@ -29,9 +31,9 @@ def _table(found: Forecast) -> Table:
         "80 %>",
         "Known from",
     )
-    for row in found.rows:
+    for row, name in zip(found.rows, _names(found), strict=True):
         made.add_row(
-            plain(row.label),
+            plain(name),
             percent(row.pass_rate.value),
             f"[{percent(row.pass_rate.low)}, {percent(row.pass_rate.high)}]",
             _value(row.cost, each[0]),
@@ -40,6 +42,14 @@ def _table(found: Forecast) -> Table:
             plain(row.seen),
         )
     return made
+
+
+def _names(found: Forecast) -> list[str]:
+    """Return labels without the words that all of them begin with: a model that they share."""
+    labels = [row.label.split() for row in found.rows]
+    alike = takewhile(lambda words: len(set(words)) == 1, zip(*labels, strict=False))
+    shared = len(list(alike)) if len(labels) > 1 else 0
+    return [" ".join(words[shared:] or words) for words in labels]
 
 
 def _value(one: Range | None, scale: float) -> str:

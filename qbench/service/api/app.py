@@ -22,6 +22,7 @@ from qbench.service.api import (
     keys,
     metrics,
     noise,
+    plans,
     problems,
     results,
     runs,
@@ -85,7 +86,7 @@ def create_app(
     problems.install(app)
     app.add_middleware(MeasuredRequests)
     reading = (results, comparisons, frontiers, costs, efficiency, noise, scaling)
-    own = (runs, events, attempts, *reading, catalogue, schedules, keys, health, metrics)
+    own = (runs, plans, events, attempts, *reading, catalogue, schedules, keys, health, metrics)
     for router in (*(module.router for module in own), *routers):
         app.include_router(router)
     app.openapi = _described(app, app.openapi)  # type: ignore[method-assign]

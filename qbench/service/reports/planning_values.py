@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from qbench.service.reports.forecast import Forecast
 from qbench.service.reports.values import SCHEMA, Estimate
 
 
@@ -79,11 +80,13 @@ class Planned(Struct, frozen=True, kw_only=True):
     """Size of a true difference to the samples, where a run goes on until it is decided."""
     design: Design | None = None
     """Where a smallest difference was named."""
+    forecast: Forecast | None = None
+    """What past runs make probable; never a measured number."""
     schema: int = SCHEMA
 
     def facts(self) -> dict[str, Any]:
         """Return what is shown as names and values."""
-        kept = ("design", "schema")
+        kept = ("design", "forecast", "schema")
         return {name: getattr(self, name) for name in self.__struct_fields__ if name not in kept}
 
 

@@ -1,0 +1,28 @@
+"""A run that is only thought of: how large, how powerful, how dear."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from qbench.service.api.answers import answer, body_of, says, takes
+from qbench.service.api.deps import Reader, StoreDep
+from qbench.service.reports.planning_values import Planned
+from qbench.service.reports.prospect import Prospect, prospect_of
+
+router = APIRouter(prefix="/v1/plan", tags=["runs"])
+
+EXAMPLE = {"order": {"suite": "mcp", "formats": ["fp8", "w4a16"], "samples": 160}, "mde": 0.03}
+
+
+@router.post(
+    "",
+    responses=says(Planned, 400, 404, 413),
+    openapi_extra=takes(Prospect, example=EXAMPLE),
+    response_class=Response,
+    summary="What a run would do",
+)
+async def plan(request: Request, store: StoreDep, _: Reader) -> Response:
+    """Say what a run would do, detect and probably find, without making it."""
+    wanted = await body_of(request, Prospect)
+    return answer(await run_in_threadpool(prospect_of, store, wanted))
