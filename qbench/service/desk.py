@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from qbench.errors import BrokerDown
 from qbench.service.access import Caller
 from qbench.service.domain import Controls, Priority, Run, RunStatus, fingerprint
-from qbench.service.order import Order, refuse_sequential, to_request
+from qbench.service.order import Order, to_request
 from qbench.service.plan import new_run
 from qbench.service.queue import HostingState, Waiting
 from qbench.service.store import Sent, Store
@@ -84,7 +84,6 @@ class Desk:
 
         Raises:
             ConfigError: the order cannot be done as written.
-            Unsupported: the run is to go on until it is decided.
             Conflict: the key was sent with another submission before.
             RunTaken: the run to be taken up is worked on outside the service.
 
@@ -94,7 +93,6 @@ class Desk:
         if before is not None:
             return Submitted(run=before, created=False)
         request = to_request(submission.order)
-        refuse_sequential(request)
         known = None if submission.fresh else self._store.resumable(request.id)
         if known is not None and sent is None:
             return Submitted(run=self._take_up(known, submission.controls), created=False)
@@ -110,10 +108,9 @@ class Desk:
         return Submitted(run=queued, created=created)
 
     def resume(self, run_ref: str, caller: Caller, controls: Controls | None = None) -> Run:
-        """Queue what is missing or errored of a run. Raises NotFound, RunTaken, Unsupported."""
+        """Queue what is missing or errored of a run. Raises NotFound, RunTaken."""
         caller.must("run")
         run = self._store.run(run_ref)
-        refuse_sequential(run.request)
         return self._take_up(run, controls or run.controls)
 
     def cancel(self, run_ref: str, caller: Caller) -> Run:

@@ -88,12 +88,11 @@ def to_request(order: Order) -> Request:
 
 
 def refuse_sequential(request: Request) -> None:
-    """Refuse what workers cannot do: they ask every sample. Raises Unsupported."""
+    """Refuse what cannot recur. Raises Unsupported."""
     if request.sequential:
         raise Unsupported(
-            "A service asks every sample: it cannot stop a run that is decided.",
-            hint="Do it in one process: qbench run --until decided ... (or qbench resume RUN "
-            "without --server); or submit it without --until decided.",
+            "What recurs asks every sample: its runs are compared with each other by them.",
+            hint="Leave --until decided out of the schedule.",
         )
 
 

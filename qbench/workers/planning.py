@@ -14,6 +14,7 @@ from qbench.service.queue import Hosting, HostingState, spread
 from qbench.workers.host import Host
 from qbench.workers.leases import is_alive
 from qbench.workers.needs import NOTHING, needs_of
+from qbench.workers.rounds import Step, next_step
 from qbench.workers.sessions import settle_orphans
 from qbench.workers.steps import grouped
 from qbench.workers.tariffs import check_budget
@@ -41,8 +42,9 @@ def _next_run(host: Host) -> Run | None:
 
 def _begin(host: Host, run: Run) -> list[Hosting]:
     """Lay the run out and begin it; what cannot be done is told by a hosting that failed."""
+    due = None
     try:
-        hostings = _laid_out(host, run)
+        hostings, due = _laid_out(host, run)
     except QbenchError as error:
         logger.warning("run %s cannot begin: %s", run.id, error)
         failed = Hosting(
@@ -54,19 +56,38 @@ def _begin(host: Host, run: Run) -> list[Hosting]:
             reason=str(error),
         )
         hostings = [(failed, [])]
-    begun = host.store.begin(run.id, hostings)
+    begun = host.store.begin(run.id, hostings, due)
     return [hosting for hosting, _ in hostings] if begun else []
 
 
-def _laid_out(host: Host, run: Run) -> list[tuple[Hosting, list[str]]]:
+def _laid_out(
+    host: Host, run: Run
+) -> tuple[list[tuple[Hosting, list[str]]], frozenset[str] | None]:
+    """Return hostings with their systems, and the shards that are due where it goes by rounds."""
     check_budget(run.request, run.controls, host.prices)
     if not host.store.cells(run.id):
         host.store.lay_out(plan_of(run))
     settle_orphans(run, host.store, host.prices)
-    host.store.reopen(run.id)
+    if not (run.request.sequential and host.store.in_rounds(run.id)):
+        host.store.reopen(run.id)
+    due = _due(host, run) if run.request.sequential else None
     open_shards = host.store.shards(run.id, open_only=True)
-    found = (_hosting(run, systems, open_shards) for systems in grouped(run))
-    return [pair for pair in found if pair is not None]
+    wanted = [shard for shard in open_shards if due is None or shard.id in due]
+    found = (_hosting(run, systems, wanted) for systems in grouped(run))
+    return [pair for pair in found if pair is not None], due
+
+
+def _due(host: Host, run: Run) -> frozenset[str]:
+    """Close what nobody needs any more; return the shards of the next round."""
+    step = _next(host, run)
+    host.store.skip(run.id, step.skipped)
+    return frozenset(shard.id for shard in step.shards)
+
+
+def _next(host: Host, run: Run) -> Step:
+    budget = run.controls.budget
+    left = None if budget is None else float(budget - host.store.paid(run.id))
+    return next_step(run, host.store, left=left)
 
 
 def _hosting(
@@ -106,10 +127,20 @@ def finish_if_over(host: Host, run: Run) -> None:
     if any(hosting.state not in over for hosting in host.store.hostings(run.id)):
         return
     settle_orphans(run, host.store, host.prices)
+    if run.request.sequential and _goes_on(host, run):
+        host.wake("plan")
+        return
     status = host.store.finish(run.id)
     if status is not None:
         logger.info("run %s is %s", run.id, status.value)
         host.wake("plan")
+
+
+def _goes_on(host: Host, run: Run) -> bool:
+    """Queue the next round of a run that is not decided; exactly one caller does."""
+    step = _next(host, run)
+    host.store.skip(run.id, step.skipped)
+    return bool(step.shards) and host.store.another_round(run.id)
 
 
 def system_sharing(run: Run, engine_key: str) -> tuple[System, ...]:

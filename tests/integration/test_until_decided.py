@@ -19,8 +19,6 @@ from msgspec.structs import replace
 
 from qbench.benchmarks.chat import Sampling
 from qbench.errors import ConfigError, Unsupported
-from qbench.service.access import LOCAL
-from qbench.service.desk import Desk, Submission
 from qbench.service.domain import Controls, Endpoint, RunStatus, System
 from qbench.service.order import Order, to_request
 from qbench.service.plan import Plan, make_plan
@@ -34,7 +32,7 @@ from qbench.service.store import Store
 from qbench.workers.progress import Silent
 from qbench.workers.rounds import next_step
 from qbench.workers.steps import execute
-from tests.integration.api import Bell, application, serving
+from tests.integration.api import application, serving
 
 ROOT = Path(__file__).parents[2]
 ACCURACY = {"bf16": 0.8, "fp8": 0.8, "w4a16": 0.3}
@@ -269,26 +267,16 @@ def test_killed_and_taken_up_again_it_decides_the_same(store: Store, url: str) -
     assert set(attempts(store, killed).values()) == {1}
 
 
-def test_a_service_refuses_it_with_a_reason(store: Store) -> None:
-    desk = Desk(store, Bell())
+def test_what_recurs_refuses_it_with_a_reason() -> None:
     order = Order(suite="sums", models=("a/b",), engine="scripted", until="decided")
-    with pytest.raises(Unsupported, match="asks every sample"):
-        desk.submit(Submission(order=order), LOCAL)
-    made = plan(store, "fp8")
-    with pytest.raises(Unsupported):
-        desk.resume(made.run.id, LOCAL)
     recurring = Recurring(name="nightly", cron="0 3 * * *", order=order)
-    with pytest.raises(Unsupported):
+    with pytest.raises(Unsupported, match="asks every sample"):
         checked(recurring, datetime.now(UTC))
 
 
-def test_rest_refuses_it_and_shows_what_was_found(store: Store) -> None:
+def test_rest_shows_what_was_found(store: Store) -> None:
     made = plan(store, "w4a16")
     go_on(store, made)
     with serving(application(store)) as url, httpx.Client(base_url=url, timeout=30) as http:
-        wanted = {"suite": "sums", "engine": "scripted", "models": ["a/b"], "until": "decided"}
-        answer = http.post("/v1/runs", json={"order": wanted})
-        assert answer.status_code == 422
-        assert "qbench run --until decided" in answer.json()["hint"]
         board = http.get(f"/v1/runs/{made.run.id}/leaderboard").json()
     assert board["stopping"] == json.loads(to_json(leaderboard_of(store, made.run.id)))["stopping"]

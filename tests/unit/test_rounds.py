@@ -69,7 +69,7 @@ def test_a_shard_holds_a_round_whatever_the_epochs() -> None:
     assert all(cell.pending == max(numbers.values()) + 1 for cell in plan.cells)
 
 
-def test_a_service_refuses_and_a_wrong_word_is_told() -> None:
+def test_what_recurs_refuses_and_a_wrong_word_is_told() -> None:
     with pytest.raises(ConfigError, match="asks every sample"):
         refuse_sequential(to_request(ORDER))
     refuse_sequential(to_request(replace(ORDER, until="done")))

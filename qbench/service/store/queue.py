@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -92,6 +92,7 @@ class Queue(Shelf):
                 "controls": msgspec.json.encode(controls),
             }
             tx.execute(update(RUN).where(RUN.c.id == run_id).values(values))
+            tx.execute(update(SHARD).where(SHARD.c.run_id == run_id).values(hosting_id=None))
             return True
 
     def cancel(self, run_id: str) -> bool:
@@ -143,19 +144,62 @@ class Queue(Shelf):
             if not tx.execute(there).scalar_one():
                 lay_out(tx, plan.cells, plan.shards, plan.samples)
 
-    def begin(self, run_id: str, hostings: Sequence[tuple[Hosting, Sequence[str]]]) -> bool:
-        """Begin a queued run: write its hostings, each with its systems; False when it is begun."""
+    def begin(
+        self,
+        run_id: str,
+        hostings: Sequence[tuple[Hosting, Sequence[str]]],
+        due: Collection[str] | None = None,
+    ) -> bool:
+        """Begin a queued run: write its hostings, each with its systems; False when it is begun.
+
+        ``due``: shards of this round, where a run goes by rounds; others wait without an engine.
+        """
         with self.writing() as tx:
             mine = (RUN.c.id == run_id) & (RUN.c.status == RunStatus.QUEUED.value)
             if not tx.execute(
                 update(RUN).where(mine).values(status=RunStatus.RUNNING.value)
             ).rowcount:
                 return False
+            if due is not None:
+                tx.execute(update(SHARD).where(SHARD.c.run_id == run_id).values(hosting_id=None))
             for hosting, system_ids in hostings:
                 tx.execute(insert(HOSTING), [msgspec.structs.asdict(hosting)])
                 shards = (SHARD.c.run_id == run_id) & SHARD.c.system_id.in_(system_ids)
+                if due is not None:
+                    shards &= SHARD.c.id.in_(due)
                 fresh = {"hosting_id": hosting.id, "token": "", "worker_id": "", "tries": 0}
                 tx.execute(update(SHARD).where(shards).values(fresh | {"reserved": None}))
+            return True
+
+    def in_rounds(self, run_id: str) -> bool:
+        """Whether a run has had a round since it was handed in."""
+        query = select(SHARD.c.id).where(SHARD.c.run_id == run_id, SHARD.c.hosting_id.is_not(None))
+        with self.reading() as view:
+            return view.execute(query.limit(1)).first() is not None
+
+    def another_round(self, run_id: str) -> bool:
+        """Queue a begun run again whose round went well; False when it did not, and for others.
+
+        Exactly one caller queues it. An engine that failed or was ended for a reason, or a shard
+        that nobody could finish, ends the run instead.
+        """
+        with self.writing() as tx:
+            row = tx.execute(select(RUN).where(RUN.c.id == run_id).with_for_update()).first()
+            if row is None or row.status != RunStatus.RUNNING or row.queued_at is None:
+                return False
+            mine = select(SHARD.c.hosting_id).where(SHARD.c.run_id == run_id)
+            query = select(HOSTING.c.state, HOSTING.c.reason).where(HOSTING.c.id.in_(mine))
+            ended = tx.execute(query).all()
+            left = select(SHARD.c.id).where(
+                SHARD.c.run_id == run_id,
+                SHARD.c.hosting_id.is_not(None),
+                SHARD.c.closed.is_(False),
+            )
+            well = all(one.state == HostingState.OVER.value and not one.reason for one in ended)
+            if not ended or not well or tx.execute(left.limit(1)).first():
+                return False
+            queued = {"status": RunStatus.QUEUED.value}
+            tx.execute(update(RUN).where(RUN.c.id == run_id).values(queued))
             return True
 
     def finish(self, run_id: str) -> RunStatus | None:
