@@ -311,7 +311,7 @@ def _policy(world: World, runs: int, seed: int) -> None:
 
 def fixed_test(look: Look) -> bool:
     """Return whether the test of a fixed number of samples rejects at 5 %."""
-    error = math.sqrt(look.error**2 - HIDDEN / look.clusters**2)
+    error = math.sqrt(max(0.0, look.error**2 - HIDDEN / look.clusters**2))
     return abs(look.value) > float(special.stdtrit(look.clusters - 1, 0.975)) * error
 
 
@@ -345,7 +345,7 @@ def _looks(
     found: Counter[str] = Counter()
     for _ in range(runs):
         # families of several samples hold differences that go together
-        lean = rng.normal(0, 0.1 if size > 1 else 0.0, families)[family]
+        lean = rng.normal(0, 0.5 if size > 1 else 0.0, families)[family]
         luck = rng.random(samples) + np.clip(lean, -0.9, 0.9) * min(down, up)
         gap = np.where(luck < down, -1.0, np.where(luck > 1 - up, 1.0, 0.0))
         seen = tracked(gap, family, number, rho=rho)

@@ -70,6 +70,11 @@ def to_request(order: Order) -> Request:
     suite = load_suite(name)
     systems = _systems(order)
     baseline = _baseline(order.baseline, systems)
+    if order.until == "decided" and len(systems) < 2:
+        raise ConfigError(
+            "There is nothing to decide: one system alone has no verdict.",
+            hint="Name formats or models to compare it with, or leave --until decided out.",
+        )
     copies = (replace(baseline, replica=1),) if _noise_floor(order, baseline, systems) else ()
     return Request(
         systems=systems + copies,

@@ -7,7 +7,7 @@ it had made.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -54,10 +54,10 @@ def next_step(
 class _Seen:
     evidence: Evidence
     shards: tuple[Shard, ...]
-    numbers: dict[str, int] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "numbers", rounds_of(self.shards))
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        return rounds_of(self.shards)
 
     @cached_property
     def rounds(self) -> Rounds:

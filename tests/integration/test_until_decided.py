@@ -152,6 +152,18 @@ def test_it_says_once_what_is_new(store: Store) -> None:
     assert heard.planned == store.planned(made.run.id)
 
 
+def test_before_the_first_round_nothing_is_decided(store: Store) -> None:
+    made = plan(store, "fp8")
+    board = leaderboard_of(store, made.run.id)
+    assert {row.verdict.kind for row in board.rows} == {"baseline", "invalid"}
+    assert board.stopping is not None
+    assert (board.stopping.attempts, board.stopping.systems) == (0, {})
+    assert "is undecided" in board.finding
+    step = next_step(made.run, store)
+    assert {shard.system_id for shard in step.shards} == {s.id for s in made.run.request.systems}
+    assert len(step.shards) == len(made.cells)
+
+
 def test_a_finished_run_is_left_alone(store: Store) -> None:
     made = plan(store, "w4a16")
     go_on(store, made)
@@ -268,7 +280,9 @@ def test_killed_and_taken_up_again_it_decides_the_same(store: Store, url: str) -
 
 
 def test_what_recurs_refuses_it_with_a_reason() -> None:
-    order = Order(suite="sums", models=("a/b",), engine="scripted", until="decided")
+    order = Order(
+        suite="sums", models=("a/b",), formats=("fp8",), engine="scripted", until="decided"
+    )
     recurring = Recurring(name="nightly", cron="0 3 * * *", order=order)
     with pytest.raises(Unsupported, match="asks every sample"):
         checked(recurring, datetime.now(UTC))

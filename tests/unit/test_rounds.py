@@ -78,6 +78,11 @@ def test_what_recurs_refuses_and_a_wrong_word_is_told() -> None:
     assert until_of("decided") == "decided"
 
 
+def test_one_system_alone_has_nothing_to_decide() -> None:
+    with pytest.raises(ConfigError, match="nothing to decide"):
+        to_request(replace(ORDER, formats=()))
+
+
 def test_a_plan_says_when_differences_are_decided() -> None:
     said = decided_after(to_request(replace(ORDER, samples=2000)))
     assert list(said) == ["0 points", "5 points", "10 points", "20 points"]
