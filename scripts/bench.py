@@ -15,7 +15,8 @@ PARTS = (
     ("the client of every HTTP engine", ("bench_client.py",)),
     ("the service on PostgreSQL and Redis", ("bench_service.py",)),
     ("a leaderboard over a million attempts", ("bench_leaderboard.py",)),
-    ("the same in pandas", ("bench_pandas.py", "--families", "200")),
+    ("a million attempts at other prices", ("bench_repricing.py",)),
+    ("the same leaderboard in pandas", ("bench_pandas.py", "--families", "200")),
 )
 
 

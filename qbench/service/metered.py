@@ -1,29 +1,24 @@
-"""What a run used, as columns, and what that costs at any prices: exact, and fast.
+"""What engine time costs at any prices, by columns of whole numbers: exact, and fast.
 
 Dollars are whole numbers of a small unit, so that a million attempts are priced by a few products
-of integers and no digit is lost: API tokens in the unit in which all rates in force are whole,
-engine seconds in picodollars, as ``machine_cost`` rounds them. What does not fit into 63 bits, or
-is no whole number of these units, is done in Decimal, line by line.
+of integers and no digit is lost: engine seconds in picodollars, as ``machine_cost`` rounds them,
+API tokens (``metered_calls``) in the unit in which all rates in force are whole. What does not fit
+into 63 bits, or is no whole number of these units, is done in Decimal, line by line.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import time
 from decimal import Decimal, localcontext
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qbench.benchmarks.chat import TokenUsage
-from qbench.errors import EngineReplyInvalid
 from qbench.service.money import (
     HourlyPrice,
-    Rates,
-    TokenPrice,
-    check_usage,
     exact_seconds,
     machine_cost,
 )
@@ -35,33 +30,16 @@ ROOM = 2**62
 PICO = 12
 NANO = 9
 DIGITS = 80
+ODD = -2
+LONGEST = 19
+"""Characters of an amount that fits into 63 bits as picodollars."""
 MOST_NANOS = 10**15
 """Up to 15 digits a decimal and the float it prints as are one to one."""
 EXACT_POWER = 22
 """10 to this power is exact in a float."""
 
-PriceOf = Callable[[str, time], TokenPrice | None]
-"""Price of a model at a minute of the day."""
 EnginePriceOf = Callable[[str, str, str], HourlyPrice | None]
 """Price of an engine session on a basis, whose line was billed at a price of that id."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calls:
-    """C calls of API models."""
-
-    attempt: NDArray[np.intp]
-    """(C,) place of the attempt."""
-    key: NDArray[np.intp]
-    """(C,) index into ``keys``."""
-    keys: tuple[tuple[str, time], ...]
-    """Model and minute of the day."""
-    prompt: NDArray[np.int64]
-    """(C,) prompt tokens: tiers go by them."""
-    tokens: NDArray[np.int64]
-    """(5, C) fresh input, cached, cache-write, spoken and reasoning tokens."""
-    known: NDArray[np.bool_]
-    """(C,) whether the usage was told, and possible."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,141 +92,36 @@ class Bill:
             return Decimal(int(self.units[place])).scaleb(-self.scale) + self.extra.get(place, 0)
 
 
-def calls_of(rows: Iterable[tuple[int, str, time, TokenUsage | None]]) -> Calls:
-    """Make columns of (attempt's place, model, minute of the day, usage)."""
-    keys: dict[tuple[str, time], int] = {}
-    made: list[tuple[int, ...]] = []
-    for place, model, minute, usage in rows:
-        key = keys.setdefault((model, minute), len(keys))
-        made.append((place, key, *_counts(usage)))
-    table = np.array(made, dtype=np.int64).reshape(-1, 9)
-    return Calls(
-        attempt=table[:, 0].astype(np.intp),
-        key=table[:, 1].astype(np.intp),
-        keys=tuple(keys),
-        known=table[:, 2].astype(np.bool_),
-        prompt=table[:, 3].copy(),
-        tokens=table[:, 4:].T.copy(),
-    )
+Lines = tuple[
+    Sequence[int], Sequence[tuple[str, str, str]], Sequence[float | None], Sequence[str | None]
+]
+"""Places of attempts, groups, seconds, and dollars in plain digits; all as long."""
 
 
-def _counts(usage: TokenUsage | None) -> tuple[int, ...]:
-    """Return whether usage is known, the prompt, and its tokens by what they are."""
-    if usage is None:
-        return (0,) * 7
-    try:
-        check_usage(usage)
-    except EngineReplyInvalid:
-        return (0,) * 7
-    read, written, thought = usage.cached_tokens, usage.cache_write_tokens, usage.reasoning_tokens
-    fresh = usage.prompt_tokens - read - written
-    spoken = usage.completion_tokens - thought
-    return 1, usage.prompt_tokens, fresh, read, written, spoken, thought
-
-
-def api_bill(calls: Calls, price_of: PriceOf, attempts: int) -> tuple[Bill, list[TokenPrice]]:
-    """Price API calls; return the bill of so many attempts, and the prices that were used."""
-    prices = [price_of(model, minute) for model, minute in calls.keys]
-    known = [price for price in prices if price is not None]
-    scale = max((_decimals(price) for price in known), default=0)
-    units = _zeros(calls, known, scale)
-    for key, price in enumerate(prices):
-        mine = np.flatnonzero((calls.key == key) & calls.known)
-        if price is not None and len(mine):
-            units[mine] = _call_units(calls, mine, price, scale, units.dtype)
-    priced = np.array([price is not None for price in prices], dtype=np.bool_)
-    unpriced = ~calls.known | ~(priced[calls.key] if prices else calls.known)
-    bill = Bill(
-        units=_added(units, calls.attempt, attempts),
-        scale=scale + 6,
-        billed=_any(calls.attempt, attempts),
-        unknown=_any(calls.attempt[unpriced], attempts),
-        extra={},
-    )
-    return bill, list({price.id: price for price in known}.values())
-
-
-def _zeros(calls: Calls, prices: Sequence[TokenPrice], scale: int) -> Units:
-    """Return (C,) zeros of a kind that holds what an attempt could cost."""
-    most = int(calls.tokens.max(initial=0)) * len(calls.tokens)
-    rates = [_whole(rates.highest, scale) for p in prices for _, rates in _sets(p)]
-    request = max((_whole(price.per_request, scale + 6) for price in prices), default=0)
-    together = int(np.bincount(calls.attempt).max(initial=0))
-    fits = (most * max(rates, default=0) + request) * together < ROOM
-    return np.zeros(len(calls.attempt), dtype=np.int64 if fits else object)
-
-
-def _call_units(
-    calls: Calls, mine: NDArray[np.intp], price: TokenPrice, scale: int, kind: Any
-) -> Units:
-    found = np.zeros(len(mine), dtype=kind)
-    for above, rates in _sets(price):
-        inside = np.flatnonzero(calls.prompt[mine] > above)
-        tokens = calls.tokens[:, mine[inside]].astype(kind)
-        whole = [_whole(rate, scale) for rate in _by_kind(rates)]
-        found[inside] = sum(count * rate for count, rate in zip(tokens, whole, strict=True))
-    return found + _whole(price.per_request, scale + 6)
-
-
-def _sets(price: TokenPrice) -> list[tuple[int, Rates]]:
-    """Return the rates with the prompt above which they hold, the lowest first.
-
-    Of two tiers with one bound the first holds, as in ``TokenPrice.rates_at``: it comes last.
-    """
-    tiers = [(tier.above, tier.rates) for tier in reversed(price.tiers)]
-    return [(-1, price.rates), *sorted(tiers, key=lambda tier: tier[0])]
-
-
-def _by_kind(rates: Rates) -> tuple[Decimal, ...]:
-    """Return the rates in the order of ``Calls.tokens``; unnamed ones as ``token_cost`` does."""
-    cached = rates.input if rates.cached_input is None else rates.cached_input
-    write = rates.input if rates.cache_write is None else rates.cache_write
-    thought = rates.output if rates.reasoning is None else rates.reasoning
-    return rates.input, cached, write, rates.output, thought
-
-
-def _decimals(price: TokenPrice) -> int:
-    """Return the least scale of a millionth of a dollar at which all its numbers are whole."""
-    numbers = [rate for _, rates in _sets(price) for rate in _by_kind(rates)]
-    return max(0, *(_places(rate) for rate in numbers), _places(price.per_request) - 6)
-
-
-def _places(number: Decimal) -> int:
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return max(0, -exponent)
-
-
-def _whole(number: Decimal, scale: int) -> int:
-    with localcontext(prec=DIGITS):
-        return int(number.scaleb(scale))
-
-
-def engine_time_of(
-    rows: Iterable[tuple[int, tuple[str, str, str], float | None, str | None]],
-) -> EngineTime:
-    """Make columns of (attempt's place, group, seconds, dollars in plain digits)."""
-    groups: dict[tuple[str, str, str], int] = {}
-    places, codes, seconds, dollars = list[int](), list[int](), list[float](), list[int]()
+def engine_time_of(parts: Iterable[Lines]) -> EngineTime:
+    """Make columns of lines that are read part by part."""
+    groups: defaultdict[tuple[str, str, str], int] = defaultdict(lambda: len(groups))
     odd: dict[int, tuple[float | None, Decimal | None]] = {}
-    for place, group, took, text in rows:
-        codes.append(groups.setdefault(group, len(groups)))
-        pico = -1 if text is None else _pico(text)
-        if pico is None:
-            odd[len(places)] = took, Decimal(text or 0)
-        places.append(place)
-        seconds.append(np.nan if took is None else took)
-        dollars.append(-1 if pico is None else pico)
-    exact = np.array(seconds, dtype=np.float64)
-    booked = np.array(dollars, dtype=np.int64)
-    for place in np.flatnonzero(~np.isnan(exact) & (_nanos(exact) < 0)).tolist():
-        text_of = Decimal(dollars[place]).scaleb(-PICO) if dollars[place] >= 0 else None
-        odd.setdefault(place, (seconds[place], text_of))
-    nanos = _nanos(exact)
-    nanos[list(odd)], booked[list(odd)] = -1, -1
+    made: list[tuple[NDArray[Any], ...]] = []
+    before = 0
+    for places, keys, seconds, dollars in parts:
+        took = np.array(seconds, dtype=np.float64)
+        nanos, booked = _nanos(took), np.array([_pico(text) for text in dollars], dtype=np.int64)
+        strange = (booked == ODD) | (~np.isnan(took) & (nanos < 0))
+        for line in np.flatnonzero(strange).tolist():
+            text = dollars[line]
+            odd[before + line] = seconds[line], None if text is None else Decimal(text)
+        nanos[strange], booked[strange] = -1, -1
+        codes = np.fromiter(map(groups.__getitem__, keys), np.intp, len(keys))
+        made.append((np.array(places, dtype=np.intp), codes, nanos, booked))
+        before += len(keys)
+    none: tuple[NDArray[Any], ...] = tuple(np.zeros(0, dtype=np.int64) for _ in range(4))
+    attempt, group, nanos, booked = (
+        np.concatenate(columns) for columns in zip(none, *made, strict=True)
+    )
     return EngineTime(
-        attempt=np.array(places, dtype=np.intp),
-        group=np.array(codes, dtype=np.intp),
+        attempt=attempt.astype(np.intp),
+        group=group.astype(np.intp),
         groups=tuple(groups),
         nanos=nanos,
         booked=booked,
@@ -256,11 +129,15 @@ def engine_time_of(
     )
 
 
-def _pico(text: str) -> int | None:
-    """Return plain digits as picodollars; None where they are no whole number of those."""
+def _pico(text: str | None) -> int:
+    """Return plain digits as picodollars; -1 for None, ``ODD`` where they are no such number."""
+    if text is None:
+        return -1
+    if text[-13:-12] == "." and len(text) < LONGEST:  # as the ledger writes them
+        return int(text[:-13] + text[-12:])
     whole, _, part = text.partition(".")
-    if len(part) > PICO or len(whole) > 5 or not whole.isdigit():
-        return None
+    if len(part) > PICO or len(whole) > LONGEST - 14 or not whole.isdigit():
+        return ODD
     return int(whole + part.ljust(PICO, "0"))
 
 
@@ -370,21 +247,23 @@ def _engine_bill(
         at = int(lines.attempt[line])
         extra[at] = extra.get(at, Decimal(0)) + known[line]
     return Bill(
-        units=_added(units[mine], place, attempts),
+        units=added(units[mine], place, attempts),
         scale=PICO,
-        billed=_any(place, attempts),
-        unknown=_any(place[unknown[mine]], attempts),
+        billed=touched(place, attempts),
+        unknown=touched(place[unknown[mine]], attempts),
         extra=extra,
     )
 
 
-def _added(units: Units, place: NDArray[np.intp], attempts: int) -> Units:
+def added(units: Units, place: NDArray[np.intp], attempts: int) -> Units:
+    """Add units up by attempt."""
     total = np.zeros(attempts, dtype=units.dtype)
     np.add.at(total, place, units)
     return total
 
 
-def _any(place: NDArray[np.intp], attempts: int) -> NDArray[np.bool_]:
+def touched(place: NDArray[np.intp], attempts: int) -> NDArray[np.bool_]:
+    """Return which attempts occur among the places."""
     found = np.zeros(attempts, dtype=np.bool_)
     found[place] = True
     return found

@@ -22,17 +22,14 @@ from qbench.service.metered import (
     DIGITS,
     PICO,
     Bill,
-    Calls,
     EngineBills,
     EnginePriceOf,
     EngineTime,
-    PriceOf,
-    api_bill,
-    calls_of,
     engine_bills,
     engine_time_of,
     total,
 )
+from qbench.service.metered_calls import Calls, PriceOf, api_bill, calls_of
 from qbench.service.money import EnergyPrice, HourlyPrice, MachinePrice, TokenPrice
 from qbench.service.pricebook import PriceBook
 from qbench.service.store import Store
@@ -73,8 +70,8 @@ class Used:
         found: defaultdict[str, int] = defaultdict(lambda: len(found), places)
         calls = calls_of(_calls(store, run, found))
         lines = engine_time_of(
-            (found[key] if key else -1, group, seconds, dollars)
-            for key, group, seconds, dollars in store.engine_time(run.id)
+            ([found[key] if key else -1 for key in ids], groups, seconds, dollars)
+            for ids, groups, seconds, dollars in store.engine_time(run.id)
         )
         return cls(
             run=run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, time
 from decimal import Decimal, localcontext
 
@@ -14,12 +15,12 @@ from qbench.service.attribution import call_dollars
 from qbench.service.metered import (
     DIGITS,
     PICO,
-    api_bill,
-    calls_of,
+    Lines,
     engine_bills,
     engine_time_of,
     total,
 )
+from qbench.service.metered_calls import api_bill, calls_of
 from qbench.service.money import (
     MachinePrice,
     Rates,
@@ -147,6 +148,16 @@ def machine(dollars: Decimal) -> MachinePrice:
     )
 
 
+Line = tuple[int, tuple[str, str, str], float | None, str | None]
+
+
+def parts(rows: list[Line]) -> Iterator[Lines]:
+    """Cut lines into the parts in which a database is read."""
+    for start in range(0, len(rows), 4):
+        places, groups, took, paid = zip(*rows[start : start + 4], strict=True)
+        yield places, groups, took, paid
+
+
 @settings(max_examples=60, deadline=None)
 @given(lines, rates, st.booleans())
 def test_engine_time_costs_what_each_line_costs(
@@ -164,11 +175,11 @@ def test_engine_time_costs_what_each_line_costs(
         (place, (basis, session, price.id if same and billed == "same" else billed), took, paid)
         for place, (basis, session, billed), took, paid in made
     ]
-    written = [
+    written: list[Line] = [
         (place, group, took, None if paid is None else format(paid, "f"))
         for place, group, took, paid in named
     ]
-    found = engine_bills(engine_time_of(written), price_of, ATTEMPTS)
+    found = engine_bills(engine_time_of(parts(written)), price_of, ATTEMPTS)
     slow = [(place, group, _slow(group, took, paid, price)) for place, group, took, paid in named]
     assert found.bills.keys() == {basis for place, (basis, _, _), _ in slow if place >= 0}
     with localcontext(prec=DIGITS):
@@ -204,8 +215,8 @@ def _slow(
 
 def test_ties_of_a_picodollar_go_to_the_even_one() -> None:
     price = machine(Decimal("0.6"))  # 1.8 an hour: half a picodollar per nanosecond
-    rows = [(n, ("dedicated", "s", "old"), n / 1e9, None) for n in range(5)]
-    found = engine_bills(engine_time_of(rows), lambda *_: price, 5)
+    rows: list[Line] = [(n, ("dedicated", "s", "old"), n / 1e9, None) for n in range(5)]
+    found = engine_bills(engine_time_of(parts(rows)), lambda *_: price, 5)
     assert found.dedicated is not None
     assert found.dedicated[0].tolist() == [0, 0, 1, 2, 2]
     assert [int(machine_cost(exact_seconds(n / 1e9), price).scaleb(12)) for n in range(5)] == [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -64,11 +64,17 @@ class Usage(Shelf):
 
     def engine_time(
         self, run_id: str
-    ) -> Iterator[tuple[str, tuple[str, str, str], float | None, str | None]]:
-        """Yield every line of engine time as it is written, without making objects of it.
+    ) -> Iterator[
+        tuple[
+            Sequence[str | None],
+            Sequence[tuple[str, str, str]],
+            Sequence[float | None],
+            Sequence[str | None],
+        ]
+    ]:
+        """Yield the lines of engine time part by part as they are written, no object for each.
 
-        Attempt id (empty without one); basis, session and price id; seconds; dollars in plain
-        digits. Straight from the driver: ten times as fast as ``engine_costs``.
+        Attempt ids; basis, session and price id; seconds; dollars in plain digits.
         """
         session = func.coalesce(ATTEMPT.c.endpoint_id, LEDGER.c.endpoint_id, "")
         line = LEDGER.c
@@ -80,8 +86,7 @@ class Usage(Shelf):
         )
         with self.reading() as view, view.begin():
             for ids, *names, seconds, costs in chunks(view, query):
-                keys = zip(*names, strict=True)
-                yield from zip((key or "" for key in ids), keys, seconds, costs, strict=True)
+                yield ids, list(zip(*names, strict=True)), seconds, costs
 
     def sessions(self, run_id: str) -> dict[str, Endpoint]:
         """Return a run's engine sessions by id, also those whose engine never came up."""
