@@ -11,7 +11,8 @@ from qbench.benchmarks.analysis.aggregates import Aggregate, parametric, standin
 from qbench.benchmarks.analysis.choosing import best_within, cheapest_reaching, mixture, reached
 from qbench.benchmarks.analysis.hypervolume import contributions, in_box, volumes
 from qbench.benchmarks.analysis.pareto import dominance, knees, losses, members
-from qbench.benchmarks.analysis.sums import Floats
+from qbench.benchmarks.analysis.resampling import resampled
+from qbench.benchmarks.analysis.sums import Floats, Sums
 
 RATES = np.array([[0.9, 0.8, 0.8, 0.95, 0.9]])
 COSTS = np.array([[2.0, 1.0, 1.5, math.nan, 2.0]])
@@ -162,3 +163,26 @@ def test_aggregates_use_an_error_where_it_is_told() -> None:
     assert costs.std() == pytest.approx(0.1, rel=0.1)
     with pytest.raises(ValueError, match="from 0 to n: a"):
         parametric([Aggregate(name="a", n=4, passed=5)])
+
+
+def test_probabilities_are_right_where_the_truth_is_known() -> None:
+    """Forty worlds of five systems; docs/frontier.md has the large tables."""
+    rng, said, true = np.random.default_rng(7), [], []
+    for seed in range(40):
+        ability, price = rng.normal(0, 1.5, 5), rng.uniform(1, 10, 5)
+        chances = 1 / (1 + np.exp(rng.normal(0, 1, (1, 2000)) - ability[:, None]))
+        tried = chances[:, :150]
+        passed = (rng.random(tried.shape) < tried).astype(np.float64)
+        spent = price[:, None] * rng.uniform(0.8, 1.2, tried.shape)
+        family = np.arange(150, dtype=np.int32)
+        n = np.ones(tried.shape)
+        sums = Sums(n=n, passed=passed, cost=spent, family=family, families=150)
+        rates, costs = resampled(sums, resamples=300, seed=seed)
+        said.append(members(losses((rates, True), (costs, False))).mean(axis=0))
+        real = losses((chances.mean(axis=1)[None], True), (price[None], False))
+        true.append(members(real)[0])
+    shares, facts = np.concatenate(said), np.concatenate(true)
+    spread = math.sqrt(float((shares * (1 - shares)).sum()))
+    assert abs(float(shares.sum()) - int(facts.sum())) < 3 * spread
+    assert facts[shares > 0.95].mean() > 0.95
+    assert facts[shares < 0.05].mean() < 0.05
