@@ -68,7 +68,7 @@ def meter_of(architecture: str, devices: int, gpus: tuple[str, ...] | None) -> M
             return Meter("nvml", [GpuCounter(int(number)) for number in chosen]) if chosen else None
         packages = _packages(POWERCAP)
         return Meter("rapl", packages) if packages else None
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # no library, no counter, no such function
         return None
 
 

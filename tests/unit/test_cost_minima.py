@@ -7,13 +7,14 @@ import math
 import numpy as np
 import pytest
 
-from qbench.benchmarks.analysis.costofpass import per_problem, ratio_of_means
+from qbench.benchmarks.analysis.costofpass import per_problem, ratio_interval, ratio_of_means
 from qbench.benchmarks.analysis.economics.minima import (
     Bounds,
     cheapest,
     drawn_means,
     gains,
     lowest,
+    share_limits,
     shares,
     value_interval,
 )
@@ -106,12 +107,21 @@ def test_an_interval_knows_what_a_bootstrap_cannot_see() -> None:
     assert list(solved) == pytest.approx([0.9, 1.0 + hidden * 9.0])
     hopeless = value_interval(10.0, (10.0, 10.0), 20, at_expert=1.0, bounds=bounds)
     assert list(hopeless) == pytest.approx([10.0 - hidden * 9.5, 10.0])
+    few = value_interval(2.8, (2.0, 3.5), 20, at_expert=0.1, bounds=bounds)
+    most = share_limits(2, 20)[1]
+    assert list(few) == pytest.approx([2.0, 2.8 + (most - 0.1) * 8])
     mixed = value_interval(4.0, (3.0, 5.0), 20, at_expert=0.4, bounds=bounds)
     assert mixed == (3.0, 5.0)
     alone = value_interval(4.0, (4.0, 4.0), 1, at_expert=0.4, bounds=bounds)
     assert alone == (0.5, 10.0)
     endless = Bounds(expert=INF, attempt=0.5)
     assert value_interval(4.0, (3.0, INF), 9, at_expert=0.0, bounds=endless) == (3.0, INF)
+
+
+def test_limits_of_a_share_are_clopper_and_pearsons() -> None:
+    assert list(share_limits(0, 20)) == pytest.approx([0.0, zero_pass_bound(20)])
+    assert list(share_limits(2, 20)) == pytest.approx([0.012349, 0.316983], abs=1e-6)
+    assert list(share_limits(20, 20)) == pytest.approx([1 - zero_pass_bound(20), 1.0])
 
 
 def test_infinity_is_a_value_in_gains_and_shares() -> None:
@@ -132,13 +142,20 @@ def test_few_families_take_wider_percentiles() -> None:
 
 
 def test_intervals_hold_the_truth_of_few_and_many_families() -> None:
-    """Families of three problems that share a length: 95 % of the intervals hold the mean."""
+    """Families of three problems that share length and difficulty, each tried four times."""
     rng = np.random.default_rng(4)
     for families in (10, 40):
         family = np.repeat(np.arange(families), 3)
-        held = 0
+        held = np.zeros(2)
         for _ in range(400):
-            v = np.exp(0.5 * rng.normal(size=families))[family] * rng.gamma(4, 0.25, len(family))
-            low, high = drawn_means(v[None], family, resamples=400).interval(0)
-            held += low <= math.exp(0.125) <= high
-        assert 0.89 <= held / 400 <= 0.98
+            length = np.exp(0.5 * rng.normal(size=families))[family]
+            v = length * rng.gamma(4, 0.25, len(family))
+            passed = rng.binomial(4, rng.beta(2, 2, families)[family]) / 4
+            found = drawn_means(np.stack([v, passed]), family, resamples=400)
+            low, high = found.interval(0)
+            held[0] += low <= math.exp(0.125) <= high
+            cost, rate = found.draws.T
+            low, high = ratio_interval(float(v.mean()), families, cost, rate)
+            held[1] += low <= math.exp(0.125) / 0.5 <= high
+        assert (held / 400 >= 0.89).all()
+        assert (held / 400 <= 0.98).all()

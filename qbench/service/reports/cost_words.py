@@ -136,7 +136,7 @@ def _notes(
     ends = (evidence.endpoint(system) for system in kept)
     if any(end is not None and end.path == "emulated" for end in ends):
         yield "emulated systems stand here with the cost of their emulation, not of native hardware"
-    if unknown and found.releases:
+    if unknown and (found.releases or len({system.model for system in kept}) > 1):
         yield f"no release date is known of {', '.join(unknown)}: give --released MODEL=YYYY-MM-DD"
     if found.no_decay and len(found.releases) > 1:
         yield f"no halving time: {found.no_decay}"

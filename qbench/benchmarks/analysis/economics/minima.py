@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
-from qbench.benchmarks.analysis.rates import zero_pass_bound
 from qbench.benchmarks.analysis.resampling import (
     RESAMPLES,
     expanded,
@@ -121,13 +121,19 @@ class Bounds:
     """Dollars at least: of the cheapest single attempt."""
 
 
+HANDFUL = 5
+"""Families at (or away from) the expert below which percentiles are lumps."""
+
+
 def value_interval(
     value: float, drawn: tuple[float, float], families: int, *, at_expert: float, bounds: Bounds
 ) -> tuple[float, float]:
     """Return the 95 % interval of a V from its bootstrap and from what a bootstrap cannot see.
 
     Where no problem in the data needed the expert, a share of up to 1 - 0.025^(1/G) of all
-    problems may (Clopper-Pearson); where all did, as many may not. A single family says nothing.
+    problems may; where all did, as many may not. With fewer than a ``HANDFUL`` of families on one
+    side the exact limits of that share (Clopper-Pearson over families) widen the interval alike.
+    A single family says nothing.
 
     Args:
         value: V over the problems.
@@ -142,11 +148,26 @@ def value_interval(
         return low, high
     if families < 2:
         return min(bounds.attempt, bounds.expert), bounds.expert
-    hidden = zero_pass_bound(families)
-    if at_expert == 0:
-        high = max(high, value + hidden * (bounds.expert - value))
-    if at_expert == 1:
-        low = min(low, value - hidden * max(0.0, bounds.expert - bounds.attempt))
+    count = at_expert * families
+    if min(count, families - count) >= HANDFUL:
+        return low, high
+    least, most = share_limits(count, families)
+    step = max(0.0, bounds.expert - bounds.attempt)
+    if at_expert < 1:
+        step = (bounds.expert - value) / (1 - at_expert)
+    return (
+        min(low, value - (at_expert - least) * step),
+        max(high, value + (most - at_expert) * step),
+    )
+
+
+def share_limits(count: float, n: int) -> tuple[float, float]:
+    """Return the exact 95 % limits of a share, ``count`` of ``n`` (Clopper and Pearson 1934).
+
+    ``count`` may be a sum of shares.
+    """
+    low = float(special.betaincinv(count, n - count + 1, 0.025)) if count > 0 else 0.0
+    high = float(special.betaincinv(count + 1, n - count, 0.975)) if count < n else 1.0
     return low, high
 
 
