@@ -196,6 +196,17 @@ def test_a_cost_reduction_is_the_mean_of_ratios() -> None:
     assert (alone.low, alone.high) == (0, math.inf)
 
 
+def test_what_slows_both_of_a_pair_falls_out() -> None:
+    rng = np.random.default_rng(0)
+    busy = np.exp(rng.standard_normal(40))  # the machine, alike for both
+    noise = np.exp(0.02 * rng.standard_normal((2, 40)))
+    found = queries.paired_speed(busy * noise[0], 1.5 * busy * noise[1])
+    assert found is not None
+    assert found.low < 1.5 < found.high
+    assert found.high / found.low < 1.05
+    assert queries.paired_speed(one(1), one(1)) is None
+
+
 def test_saturation_finds_what_tokens_cost() -> None:
     prompt, output = np.array([32.0, 32, 512, 512]), np.array([1.0, 64, 1, 64])
     rate = 1 / (0.001 * prompt + 0.02 * output)

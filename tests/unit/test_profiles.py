@@ -298,5 +298,14 @@ def test_profiles_measured_at_other_times_say_so() -> None:
     one = made_profile(session="a")
     apart = report(one, replace(one, id="ffff", format="fp8", session="b"))
     assert any("not measured in turn" in note for note in apart.notes)
+    assert apart.rows[1].reduction is not None
+    assert apart.rows[1].reduction.paired is None
     together = report(one, replace(one, id="ffff", format="fp8"))
+    assert together.rows[1].reduction is not None
+    assert together.rows[1].reduction.paired is not None
+    assert together.rows[1].reduction.paired.value == 1
+    lost = replace(one, id="ffff", format="fp8", timings=one.timings[1:])
+    kept = report(one, lost).rows[1].reduction
+    assert kept is not None
+    assert kept.paired is None
     assert not any("in turn" in note for note in together.notes)

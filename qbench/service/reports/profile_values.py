@@ -100,6 +100,9 @@ class Reduction(Struct, frozen=True, kw_only=True):
     over_cases: Estimate
     """The same mean; interval: t over the use cases."""
     asynchronous: float | None
+    paired: Estimate | None
+    """How many times as fast, geometric mean over the grid's pairs of requests made in turn; None
+    where they were not. What else the machine does falls out of it."""
     in_turn: bool
     """Measured request by request in turn with the first; else at another time."""
 

@@ -70,6 +70,20 @@ def cost_reduction(system: Floats, baseline: Floats) -> Ratio | None:
     return Ratio(value=value, low=max(0.0, value - half), high=value + half)
 
 
+def paired_speed(system: Floats, baseline: Floats) -> Ratio | None:
+    """Return how many times as fast requests are as the baseline's, made in turn.
+
+    Geometric mean of the ratios of (N,) seconds, pair by pair, with the t interval of the
+    logarithms: what slows both requests of a pair falls out. None with fewer than two pairs.
+    """
+    if len(system) < 2:
+        return None
+    logs = np.log(baseline / system)
+    mean = float(logs.mean())
+    half = t_point(len(logs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
+    return Ratio(value=math.exp(mean), low=math.exp(mean - half), high=math.exp(mean + half))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Saturation:
     """Seconds of a busy machine per query: ``a p + b o``."""
