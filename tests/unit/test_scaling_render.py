@@ -45,6 +45,7 @@ def report(unit: str = "$") -> Scaling:
         seen=None,
         gain=0.004,
         error=0.002,
+        lower_bound=True,
         cautions=("the curve ends early",),
     )
     system = SystemScaling(
@@ -103,6 +104,7 @@ def test_what_is_unknown_infinite_or_bounded_is_said(monkeypatch: pytest.MonkeyP
     text = "\n".join(lines(report(), monkeypatch))
     assert "28 [21, ∞]" in text
     assert "> 511" in text
+    assert "≥ 90.0 ± 5.0" in text
     assert "· the curve ends early: a bf16." in text
     assert "vote ×3" in text
     assert "23.4 ± 1.1" in text

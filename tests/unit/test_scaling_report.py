@@ -331,6 +331,9 @@ def test_all_or_nothing(store: Store, accuracy: float) -> None:
             assert depth.coverage.value == accuracy
             assert depth.coverage.low < depth.coverage.high
         assert (one.saturation is None) == (accuracy == 0)
+        if one.saturation is not None:  # nothing unsolvable was seen, but 60 samples can hide some
+            assert one.saturation.most.value == 1
+            assert one.saturation.most.low == one.depths[-1].coverage.low < 1
     text = to_json(found).decode()
     assert "NaN" not in text
     assert '"value":null' not in text

@@ -100,7 +100,7 @@ def _fits(found: Scaling) -> None:
         fit = one.saturation
         made.add_row(
             _name(one.label),
-            share(fit.most),
+            f"{'≥ ' if fit.lower_bound else ''}{share(fit.most)}",
             share(fit.hit),
             f"{number(fit.point.value)} [{number(fit.point.low)}, {number(fit.point.high)}]",
             number(fit.seen) if fit.seen is not None else f"> {one.attempts - 1}",
@@ -110,7 +110,8 @@ def _fits(found: Scaling) -> None:
     made.caption = (
         "F(N) = F_max [1 - (1 - p_x)^N] fitted to coverage; N*: attempts after which one more adds"
         f" at most {100 * found.asked.least_gain:g} points, by the fit and as seen on the curve;"
-        " off: largest distance of the fit, in points. The model supposes equally hard samples"
+        " off: largest distance of the fit, in points. The model supposes equally hard samples; ≥:"
+        " they are not"
     )
     draw(made)
     _cautions(found.systems)

@@ -48,6 +48,8 @@ REFITS = 200
 """Resampled curves that are fitted, for the intervals of a fit."""
 OPEN_END = 0.1
 """Share of F_max still missing at the last k, from which F_max is called extrapolated."""
+LEVEL = 0.01
+"""Share of F_max still missing up to which the last k has reached it."""
 WIDE = 0.2
 """Interval of F_max from which it is called unknown."""
 MISFIT = 0.01
@@ -125,7 +127,8 @@ def saturation(bench: Bench, row: Row) -> Saturation | None:
     whole = coverage(row.n, row.passed, range(1, row.most + 1)).mean(axis=0)
     tries = np.asarray(ks, dtype=np.float64)
     error = float(np.abs(found.reached(tries)[0] - curve).max())
-    most = _spread(found.most, again.most)
+    most = _most(found, again, bench.shares(row, values[:, -1:])[0], row.most)
+    mixed = error > MISFIT or _uneven(bench, row)
     return Saturation(
         most=most,
         hit=_spread(found.hit, again.hit),
@@ -133,12 +136,24 @@ def saturation(bench: Bench, row: Row) -> Saturation | None:
         seen=levelled(whole, least),
         gain=float(found.gain(tries[-1:])[0, 0]),
         error=error,
-        cautions=_cautions(found, most, row.most, mixed=error > MISFIT or _uneven(bench, row)),
+        lower_bound=mixed,
+        cautions=_cautions(found, most, row.most, mixed=mixed),
     )
 
 
 def _spread(value: Floats, draws: Floats) -> Estimate:
     return estimate(float(value[0]), percentile_interval(draws))
+
+
+def _most(found: Model, again: Model, last: Estimate, tries: int) -> Estimate:
+    """Estimate F_max; where the curve has reached it, no surer than the curve's last point.
+
+    Resamples cannot show the samples that are never solved where none was seen.
+    """
+    most = _spread(found.most, again.most)
+    if float((1 - found.hit[0]) ** tries) > LEVEL:
+        return most
+    return estimate(most.value, (min(most.low, last.low), most.high))
 
 
 def _uneven(bench: Bench, row: Row) -> bool:

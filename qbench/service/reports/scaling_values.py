@@ -74,6 +74,8 @@ class Saturation(Struct, frozen=True, kw_only=True):
     """Of one more attempt than the curve has, by the fit."""
     error: float
     """Largest distance between fit and curve."""
+    lower_bound: bool
+    """Samples differ in difficulty: coverage goes on rising past ``most`` and ``point``."""
     cautions: tuple[str, ...]
     """Why the fit may mislead; empty where nothing speaks against it."""
 
