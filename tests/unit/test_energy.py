@@ -213,6 +213,9 @@ def test_without_known_watts_energy_is_unpriced(store: Store) -> None:
     assert "energy" not in store.spent(run)
     board = leaderboard_of(store, run, "energy")
     assert all(row.cost is None for row in board.rows)
+    assert any("QBENCH_PRICES" in note for note in board.notes)
+    costs = costs_of_pass(store, run, "energy", CostOptions(), BOOK)
+    assert any("QBENCH_PRICES" in note for note in costs.notes)
     assert all(row.validity.unpriced == 90 for row in board.rows)
 
 

@@ -122,7 +122,8 @@ def _notes(
 ) -> Iterator[str]:
     yield from (f"left out: {row.label} ({row.left_out})" for row in found.rows if row.left_out)
     yield _expert(found, evidence.run.request.suite)
-    yield from energy_notes(evidence, kept)
+    unpriced = any(row.left_out == "unpriced" for row in found.rows)
+    yield from energy_notes(evidence, kept, unpriced=unpriced)
     frontier = found.frontier
     if frontier is None:
         return

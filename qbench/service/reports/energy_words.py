@@ -10,14 +10,29 @@ from qbench.service.reports.evidence import Evidence
 COUNTERS = {"nvml": "the GPU driver's counter", "rapl": "the processor's counter"}
 
 
-def energy_notes(evidence: Evidence, systems: Sequence[System]) -> Iterator[str]:
-    """Yield what a reader of costs on basis ``energy`` must know; nothing on another basis."""
+def energy_notes(
+    evidence: Evidence, systems: Sequence[System], *, unpriced: bool = False
+) -> Iterator[str]:
+    """Yield what a reader of costs on basis ``energy`` must know; nothing on another basis.
+
+    Args:
+        evidence: of the run.
+        systems: those with a known cost.
+        unpriced: whether others have none.
+
+    """
     if evidence.basis != "energy":
         return
     yield (
         "energy: the electricity of local systems' devices alone, without host, cooling or the "
         "machine; API systems stand beside it at their list price"
     )
+    if unpriced:
+        yield (
+            "no energy is known where it was not measured and the draw of the hardware is not in "
+            "the price book: add `power` and `electricity` to a file named by QBENCH_PRICES "
+            "(docs/cost-of-pass.md)"
+        )
     alike: dict[str, list[str]] = {}
     for system in systems:
         alike.setdefault(_said(evidence, system), []).append(system.label)

@@ -94,7 +94,8 @@ def notes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, ...]:
         if row.path == "weight-only fallback" and not row.replica
     ]
     said += _unpriced(evidence, rows)
-    said += energy_notes(evidence, [systems[row.system_id] for row in rows if row.cost])
+    priced = [systems[row.system_id] for row in rows if row.cost]
+    said += energy_notes(evidence, priced, unpriced=any(row.validity.unpriced for row in rows))
     served = [end for end in endpoints.values() if end]
     said += _checkpoints(served) + kernel_notes(served)
     said += startup_notes(served) + parser_notes(served)
