@@ -125,9 +125,9 @@ class PriceBook(Struct, frozen=True, kw_only=True):
 
     def days(self) -> tuple[date, ...]:
         """Return every day on which a price of the book begins or ends, the first one first."""
-        rates = [rate for machine in self.machines for rate in machine.prices]
-        every = [*rates, *(rate for model in self.models for rate in model.prices)]
-        dated = [*every, *self.electricity]
+        dated: list[MachineRate | ModelRate | Electricity] = [*self.electricity]
+        dated += [rate for machine in self.machines for rate in machine.prices]
+        dated += [rate for model in self.models for rate in model.prices]
         ends = {one.valid_until for one in dated if one.valid_until is not None}
         return tuple(sorted({one.valid_from for one in dated} | ends))
 
