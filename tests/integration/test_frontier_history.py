@@ -76,10 +76,13 @@ def test_v_falls_when_a_cheaper_system_comes_and_rises_when_it_is_measured_worse
     assert [step.best for step in found.steps] == [
         new.label if n == 1 else old.label for n in range(3)
     ]
+    assert "(no change)" in found.finding
+    since = [step.since_first.value if step.since_first else None for step in found.steps]
+    assert since == [None, pytest.approx(0.04), pytest.approx(0.0)]
     assert found.steps[1].entered == (new.label,)
     assert set(found.steps[1].undominated) == {old.label, new.label}
     assert (found.problems, found.runs, found.suite) == (SAMPLES, 3, "sums")
-    assert found.finding.startswith("as booked, the frontier V went from $0.1 ")
+    assert found.finding.startswith("As booked, the frontier V went from $0.1 ")
     for step in found.steps:
         assert step.value is not None
         assert step.value.low <= step.value.value <= step.value.high

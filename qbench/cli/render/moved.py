@@ -51,18 +51,25 @@ def _number(step: FrontierStep) -> float | None:
 
 
 def _row(step: FrontierStep) -> tuple[str | Text, ...]:
-    best = step.best_cost
+    best, finite = step.best_cost, step.value and math.isfinite(step.value.value)
+    shown = "" if finite else f" {_interval(best)}"  # without V this is the number to read
     return (
         f"{step.at:%Y-%m-%d}",
         plain(", ".join(step.came) or "nothing"),
         str(step.systems),
         dollars(step.value.value if step.value else None),
         _interval(step.value),
-        dollars(step.fall.value) if step.fall and math.isfinite(step.fall.value) else "–",
+        _fall(step.fall),
         percent(step.solved),
-        plain(f"{step.best} {dollars(best.value)} {_interval(best)}" if best else "nobody"),
+        plain(f"{step.best} {dollars(best.value)}{shown}" if best else "nobody"),
         _changes(step),
     )
+
+
+def _fall(found: Estimate | None) -> str:
+    if found is None or math.isinf(found.value):
+        return "–"
+    return dollars(found.value) if found.value >= 0 else f"-{dollars(-found.value)}"
 
 
 def _interval(found: Estimate | None) -> str:

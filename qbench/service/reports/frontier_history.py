@@ -296,7 +296,8 @@ class _Teller:
             systems=len(labels),
             came=moment.came,
             value=self._value(grid, *drawn) if able else None,
-            fall=_fall(*drawn) if able and before and before[0].value else None,
+            fall=_fall(*drawn, drawn[1] - 1) if able and before and before[0].value else None,
+            since_first=_fall(*drawn, 0) if able and drawn[1] else None,
             solved=float((rates > 0).any(axis=0).mean()) if able else None,
             best=best,
             best_cost=cost,
@@ -347,10 +348,10 @@ def _undominated(labels: Sequence[str], rates: Floats, costs: Floats) -> tuple[s
     return tuple(labels[place] for place in sorted(free, key=lambda place: float(dollars[place])))
 
 
-def _fall(drawn: Resampled | None, place: int) -> Estimate | None:
-    """Return how far V fell since the step before; None where neither is finite."""
+def _fall(drawn: Resampled | None, place: int, before: int) -> Estimate | None:
+    """Return how far V fell from one step to another; None where the later is not finite."""
     if drawn is None or not np.isfinite(drawn.means[place]):
         return None
-    fall = float(gains(drawn.means[place - 1], drawn.means[place]))
-    every = gains(drawn.draws[:, place - 1], drawn.draws[:, place])
+    fall = float(gains(drawn.means[before], drawn.means[place]))
+    every = gains(drawn.draws[:, before], drawn.draws[:, place])
     return estimate(fall, drawn.spread(every))

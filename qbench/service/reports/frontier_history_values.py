@@ -30,6 +30,8 @@ class FrontierStep(Struct, frozen=True, kw_only=True):
     system or a problem."""
     fall: Estimate | None
     """Dollars that V fell by since the step before; negative where it rose."""
+    since_first: Estimate | None
+    """The same since the first step of its kind, on the same resamples; None for that one."""
     solved: float | None
     """Share of the problems that somebody passed."""
     best: str

@@ -18,7 +18,8 @@ def finding(found: FrontierHistory) -> str:
     ]
     if not said:
         return "Nothing can be said: no system was scored and priced on shared problems."
-    return f"{'; '.join(said)}."
+    text = "; ".join(said)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _moved(steps: Sequence[FrontierStep], how: str) -> str:
@@ -34,13 +35,24 @@ def _moved(steps: Sequence[FrontierStep], how: str) -> str:
     what = "the frontier V" if finite else f"the cheapest right answer ({last.best})"
     if first is last:
         return f"{how}, {what} costs {_money(two)} on {last.at:%Y-%m-%d}"
-    share = f"{100 * (two.value / one.value - 1):+.1f} %" if one.value else "from nothing"
-    apart = two.high < one.low or two.low > one.high
-    sure = "" if apart else ", within their intervals"
+    paired = last.since_first if finite and first is steps[0] else None
     return (
         f"{how}, {what} went from {_money(one)} on {first.at:%Y-%m-%d} to {_money(two)} on "
-        f"{last.at:%Y-%m-%d} ({share}{sure})"
+        f"{last.at:%Y-%m-%d} ({_change(one, two, paired)})"
     )
+
+
+def _change(one: Estimate, two: Estimate, paired: Estimate | None) -> str:
+    """Say how far it moved and whether that is clear: by the paired fall where it is known."""
+    if one.value == two.value:
+        return "no change"
+    share = f"{100 * (two.value / one.value - 1):+.1f} %" if one.value else "from nothing"
+    if paired is not None:
+        clear = paired.low > 0 or paired.high < 0
+        fall = f"a fall of {_money(paired)}"
+        return f"{share}, {fall}" if clear else f"{share}, {fall}: no clear change"
+    apart = two.high < one.low or two.low > one.high
+    return share if apart else f"{share}, within their intervals: no clear change"
 
 
 def _cost(step: FrontierStep) -> Estimate | None:
@@ -48,7 +60,8 @@ def _cost(step: FrontierStep) -> Estimate | None:
 
 
 def _money(found: Estimate) -> str:
-    return f"${found.value:.3g} [{found.low:.3g}, {_end(found.high)}]"
+    sign = "-" if found.value < 0 else ""
+    return f"{sign}${abs(found.value):.3g} [{found.low:.3g}, {_end(found.high)}]"
 
 
 def _end(amount: float) -> str:
