@@ -95,9 +95,8 @@ def effective_trials(rate: Floats, error: Floats, samples: Floats) -> Floats:
 def scores(effects: Effects, wanted: Cells, trials: Floats, *, seed: int = 0) -> Floats:
     """Return (B, M) draws of the pass rates that a run over (M,) effective trials will measure."""
     true = special.expit(effects.draws(wanted, DRAWS, seed=seed))
-    noise = np.random.default_rng(seed + 1).standard_normal(true.shape)
-    measured = true + noise * np.sqrt(true * (1 - true) / trials)
-    return np.asarray(np.clip(measured, 0.0, 1.0))
+    whole = np.maximum(1, np.rint(trials)).astype(np.int64)
+    return np.asarray(np.random.default_rng(seed + 1).binomial(whole, true) / whole)
 
 
 def costs(effects: Effects, wanted: Cells, *, seed: int = 0) -> Floats:
