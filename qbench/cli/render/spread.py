@@ -42,19 +42,17 @@ def noise(found: RunNoise) -> None:
 
 def _variance(found: RunNoise) -> None:
     name = short_names(found.variance)
-    made = table("Variance", "n>", "Samples>", "Runs>", "Both>", "Epochs>", "Same>")
+    made = table("Variance", "n>", "Samples>", "Runs>", "Both>", "Epochs>")
     for one in found.variance:
         parts = [one.parts.get(name) for name in ("samples", "runs", "interaction", "epochs")]
         made.add_row(
             plain(name[one.label]),
-            f"{one.samples} x {one.runs} x {one.epochs}",
+            f"{one.samples}x{one.runs}x{one.epochs}",
             *(_thousandth(part) for part in parts),
-            "–" if one.reliability is None else f"{one.reliability:.2f}",
         )
     made.caption = (
         "of an attempt, x 1,000 [95 %]: between samples, between runs, of samples between runs,"
-        " within a sample; n: samples x runs x epochs; same: share of the variance of samples'"
-        " means that is between samples (reliability)"
+        " within a sample; n: samples x runs x epochs"
     )
     draw(made)
 
@@ -68,20 +66,24 @@ def _thousandth(part: Estimate | None) -> str:
 
 def _whole(value: float) -> str:
     """Write a number with a decimal where it is small, for an interval is never of width zero."""
-    return "0" if value == 0 else f"{value:.0f}" if value >= 2 else f"{value:.2f}"
+    return "0" if value == 0 else f"{value:.0f}" if value >= 2 else f"{value:.1g}"
 
 
 def _outlook(found: RunNoise) -> None:
     epochs = dict.fromkeys(at for one in found.variance for at in one.outlook)
     headers = [f"{'∞' if at == 'inf' else at}>" for at in epochs]
     name = short_names(found.variance)
-    made = table("Standard error", "Now>", *headers, "2 x samples>")
+    made = table("Standard error", "Now>", *headers, "2 x samples>", "Same>")
     for one in found.variance:
         made.add_row(
             plain(name[one.label]),
             *(_error(value) for value in (one.error, *map(one.outlook.get, epochs), one.doubled)),
+            "–" if one.reliability is None else f"{one.reliability:.2f}",
         )
-    made.caption = "points; 1, 2, ...: with so many epochs of the same samples in each run"
+    made.caption = (
+        "points; 1, 2, ...: with so many epochs of the same samples in each run; same: share of"
+        " the variance of samples' means that is between samples (reliability)"
+    )
     if epochs:
         draw(made)
 
