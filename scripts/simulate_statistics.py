@@ -3,7 +3,7 @@
 Every number is made by the very functions that reports use. Prints the tables of
 docs/verification.md.
 
-Usage: ``python scripts/simulate_statistics.py [--part rates] [--runs 4000]``
+Usage: ``python scripts/simulate_statistics.py [--part rates] [--world uneven] [--runs 4000]``
 Parts: rates, differences, verdicts, power, settling, many. All of them take about half an hour.
 """
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from qbench.benchmarks.analysis import design
-from qbench.benchmarks.analysis.clusters import clustered_mean, pass_rate
+from qbench.benchmarks.analysis.clusters import Mean, clustered_mean, pass_rate
 from qbench.benchmarks.analysis.multiplicity import adjusted
 from qbench.benchmarks.analysis.paired import Difference, difference, differences, verdict, widened
 from qbench.benchmarks.analysis.rates import wilson
@@ -111,8 +111,23 @@ def chunks(runs: int) -> Iterator[int]:
         yield min(CHUNK, runs - start)
 
 
-def rates(runs: int) -> None:
+def rates(runs: int, worlds: Sequence[World]) -> None:
     """Print the coverage of ``pass_rate``'s 95 % interval."""
+    if ALONE in worlds:
+        rates_alone()
+    for world in worlds:
+        if world is ALONE:
+            continue
+        print()
+        head(world.name, *RATES, "families")
+        for n in NUMBERS:
+            found = [covered(world, n, p, runs) for p in RATES]
+            number = len(np.unique(world.families(n, np.random.default_rng(n))))
+            row(n, *map(percent, found), number)
+
+
+def rates_alone() -> None:
+    """Print the exact coverage where every sample is its own family and tried once."""
     head("alone (exact)", *RATES, "mean", "least", "at")
     grid = np.linspace(0.02, 0.98, 193)
     for n in NUMBERS:
@@ -120,13 +135,6 @@ def rates(runs: int) -> None:
         shown = [percent(exact_coverage(n, p)) for p in RATES]
         least = int(np.argmin(whole))
         row(n, *shown, percent(float(np.mean(whole))), percent(whole[least]), f"{grid[least]:.3f}")
-    for world in WORLDS:
-        print()
-        head(world.name, *RATES, "families")
-        for n in NUMBERS:
-            found = [covered(world, n, p, runs) for p in RATES]
-            number = len(np.unique(world.families(n, np.random.default_rng(n))))
-            row(n, *map(percent, found), number)
 
 
 def exact_coverage(n: int, p: float) -> float:
@@ -167,9 +175,9 @@ def two(
 GAPS = ((0.02, 0.0), (0.02, 0.05), (0.1, 0.0), (0.3, 0.1), (0.5, 0.0), (0.9, 0.05), (0.95, 0.03))
 
 
-def differences_covered(runs: int) -> None:
+def differences_covered(runs: int, worlds: Sequence[World]) -> None:
     """Print the coverage of the 95 % interval of a paired difference."""
-    for world in (ALONE, *WORLDS):
+    for world in worlds:
         head(world.name, *(f"{p} + {gap}" for p, gap in GAPS))
         for n in NUMBERS:
             family = world.families(n, np.random.default_rng(n))
@@ -184,19 +192,30 @@ def differences_covered(runs: int) -> None:
         print()
 
 
-def judged(world: World, p: float, gap: float, n: int, runs: int) -> Iterator[Difference]:
-    """Yield the differences of many runs."""
+def judged(
+    world: World, p: float, gap: float, n: int, runs: int, *, tested: bool = True
+) -> Iterator[Difference]:
+    """Yield the differences of many runs; their tests take long and are left out if not asked."""
     family = world.families(n, np.random.default_rng(n))
     for first, second in two(world, p, gap, family, runs, n):
-        found = difference(first, second, family, epochs=world.epochs)
-        assert found is not None
-        yield found
+        if tested:
+            found = difference(first, second, family, epochs=world.epochs)
+            assert found is not None
+            yield found
+        else:
+            yield untested(clustered_mean(first - second, family))
+
+
+def untested(mean: Mean) -> Difference:
+    """Return a difference of which only the intervals are looked at."""
+    return Difference(mean=mean, p=1.0, both=0, only_system=0, only_baseline=0, neither=mean.n)
 
 
 VERDICT_WORLDS = (ALONE, WORLDS[2], WORLDS[5], WORLDS[7])
+"""Where verdicts and plans are tried."""
 
 
-def verdicts(runs: int) -> None:
+def verdicts(runs: int, worlds: Sequence[World]) -> None:
     """Print how often a verdict is wrong where it could be: each at most 5 %."""
     head(
         "world, n, pass rate",
@@ -205,7 +224,7 @@ def verdicts(runs: int) -> None:
         "equivalent at -margin",
         "non-inferior at -margin",
     )
-    for world in VERDICT_WORLDS:
+    for world in (one for one in VERDICT_WORLDS if one in worlds):
         for n in (30, 100, 300, 1000):
             for p in (0.1, 0.5, 0.9):
                 row(f"{world.name}, {n}, {p}", *_errors(world, n, p, runs))
@@ -214,18 +233,18 @@ def verdicts(runs: int) -> None:
 def _errors(world: World, n: int, p: float, runs: int) -> Iterator[str]:
     same = [verdict(gap, gap.p, MARGIN) for gap in judged(world, p, 0.0, n, runs)]
     yield percent(sum(kind in ("better", "worse") for kind in same) / runs)
-    above = list(judged(world, p, MARGIN, n, runs))
+    above = list(judged(world, p, MARGIN, n, runs, tested=False))
     yield percent(sum(verdict(gap, 1.0, MARGIN) == "equivalent" for gap in above) / runs)
-    below = list(judged(world, p + MARGIN, -MARGIN, n, runs))
+    below = list(judged(world, p + MARGIN, -MARGIN, n, runs, tested=False))
     yield percent(sum(verdict(gap, 1.0, MARGIN) == "equivalent" for gap in below) / runs)
     kinds = [verdict(gap, 1.0, MARGIN, one_sided=True) for gap in below]
     yield percent(sum(kind in ("equivalent", "non-inferior") for kind in kinds) / runs)
 
 
-def power(runs: int) -> None:
+def power(runs: int, worlds: Sequence[World]) -> None:
     """Print how often planned numbers of samples show what they were planned for: 80 %."""
     head("world, pass rate, truth", "question", "planned n", "found")
-    for world in VERDICT_WORLDS:
+    for world in (one for one in VERDICT_WORLDS if one in worlds):
         for p, gap in ((0.5, 0.1), (0.5, 0.05), (0.85, 0.05)):
             _planned(world, p, gap, "difference", runs)
         _planned(world, 0.6, 0.0, "equivalence", runs)
@@ -253,14 +272,16 @@ def _planned(world: World, p: float, gap: float, question: str, runs: int) -> No
         "equivalence": lambda found: found.narrow[0] > -MARGIN and found.narrow[1] < MARGIN,
         "non-inferiority": lambda found: found.narrow[0] > -MARGIN,
     }
-    shown = sum(hits[question](found) for found in judged(world, p, gap, n, runs)) / runs
+    tested = question == "difference"
+    found = judged(world, p, gap, n, runs, tested=tested)
+    shown = sum(hits[question](one) for one in found) / runs
     row(f"{world.name}, {p}, {gap:+}", question, n, percent(shown))
 
 
-def settling(runs: int) -> None:
+def settling(runs: int, worlds: Sequence[World]) -> None:
     """Print how often the 80 % interval of ``needed`` held the truth."""
     head("world, n, truth", "truly needed", "in the interval", "median width (high / low)")
-    for world in (ALONE, WORLDS[2]):
+    for world in (one for one in (ALONE, WORLDS[2]) if one in worlds):
         for n in (100, 400):
             for p, gap in ((0.5, 0.0), (0.5, 0.03), (0.5, 0.12)):
                 row(f"{world.name}, {n}, {gap:+}", *_settled(world, n, p, gap, runs))
@@ -287,7 +308,7 @@ def _settled(world: World, n: int, p: float, gap: float, runs: int) -> Iterator[
     yield from (f"{truth:.0f}", percent(inside / runs), f"{np.median(widths):.1f}")
 
 
-def many(runs: int) -> None:
+def many(runs: int, _: Sequence[World]) -> None:
     """Print what is false among many systems against one baseline: at most 5 %."""
     head(
         "systems (truly different)", "Holm: any false", "BH: share false", "Holm finds", "BH finds"
@@ -320,7 +341,7 @@ def _against_one(systems: int, true: int, seed: int) -> list[float]:
     return [gap.p for gap in found if gap is not None]
 
 
-PARTS: dict[str, Callable[[int], None]] = {
+PARTS: dict[str, Callable[[int, Sequence[World]], None]] = {
     "rates": rates,
     "differences": differences_covered,
     "verdicts": verdicts,
@@ -334,12 +355,15 @@ def main(arguments: Sequence[str]) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", choices=PARTS, action="append")
+    every = {world.name: world for world in (ALONE, *WORLDS)}
+    parser.add_argument("--world", choices=every, action="append")
     parser.add_argument("--runs", type=int, default=4_000)
     asked = parser.parse_args(arguments)
+    worlds = [every[name] for name in asked.world or every]
     for part in asked.part or PARTS:
         began = time.perf_counter()
         print(f"\n### {part}\n")
-        PARTS[part](asked.runs)
+        PARTS[part](asked.runs, worlds)
         error = 100 * math.sqrt(0.05 * 0.95 / asked.runs)
         took = time.perf_counter() - began
         print(f"\n{asked.runs:,} runs a cell, standard error at 5 %: {error:.2f}; {took:.0f} s")
