@@ -18,6 +18,8 @@ def costs(found: CostsOfPass) -> None:
     names = names_of({row.system_id: row.label for row in found.rows})
     for made in _tables(found, names):
         made.columns[0].no_wrap = True
+        for column in made.columns[1:]:
+            column.no_wrap = False  # a terminal too narrow breaks before an interval
         draw(made)
     for note in (*_explained(found), *found.notes):
         out.print(dim(f"· {note}"))
