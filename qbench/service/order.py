@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -187,7 +188,18 @@ def _system(order: Order, model: str, fmt: str) -> System:
 def _sampling(order: Order, model: str) -> Sampling:
     known = MODELS[model].max_tokens if model in MODELS else 0
     most = order.sampling.max_tokens or known or DEFAULT_TOKENS
-    return replace(order.sampling, max_tokens=most)
+    return _as_default(replace(order.sampling, max_tokens=most))
+
+
+def _as_default(sampling: Sampling) -> Sampling:
+    """Leave out what equals a default: msgspec omits only the default object itself.
+
+    A temperature of 0.0 that somebody wrote is another object than the default's 0.0; without
+    this, the same order given on a command line and over REST would be two requests.
+    """
+    usual = msgspec.structs.asdict(Sampling())
+    given = msgspec.structs.asdict(sampling)
+    return Sampling(**{name: value for name, value in given.items() if value != usual[name]})
 
 
 def _noise_floor(order: Order, baseline: System, systems: Sequence[System]) -> bool:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from qbench.benchmarks.chat import Sampling
 from qbench.errors import NotFound
 from qbench.service.domain import Request, Strategy, System, new_id
+from qbench.service.order import Order, to_request
 from qbench.service.reports.comparison import find_system
 
 PLAIN = System(model="some/model", format="bf16", engine="scripted")
@@ -44,6 +45,17 @@ def test_ids_are_those_that_are_stored_since_0_1_0() -> None:
     stored = msgspec.json.encode(ASKED).replace(b',"replica":0', b"")
     assert b"replica" not in stored
     assert msgspec.json.decode(stored, type=Request).id == ASKED.id
+
+
+def test_an_order_is_the_same_request_however_it_was_given() -> None:
+    """msgspec omits a default by identity: 0.0 from a command line is another object."""
+    plain = Order(suite="sums", models=("a/b",), formats=("fp8",), engine="scripted")
+    typed = replace(plain, sampling=Sampling(temperature=float("0"), top_p=float("1")))
+    sent = msgspec.json.decode(msgspec.json.encode(typed), type=Order)
+    asked = [to_request(order) for order in (plain, typed, sent)]
+    assert len({request.id for request in asked}) == 1
+    stored = msgspec.json.decode(msgspec.json.encode(asked[0]), type=Request)
+    assert (stored.id, stored.systems[0].id) == (asked[1].id, asked[1].systems[0].id)
 
 
 def test_a_copy_is_another_system_on_the_same_engine() -> None:
