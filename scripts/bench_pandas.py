@@ -22,11 +22,11 @@ import pandas as pd
 from bench_leaderboard import EPOCHS, generated, timed
 
 from qbench.benchmarks.analysis.clusters import clustered_mean
-from qbench.benchmarks.analysis.costofpass import per_problem
-from qbench.benchmarks.analysis.multiplicity import holm
+from qbench.benchmarks.analysis.comparison.multiplicity import holm
+from qbench.benchmarks.analysis.comparison.paired import differences, flips
+from qbench.benchmarks.analysis.economics.costofpass import per_problem
+from qbench.benchmarks.analysis.frontier.pareto import losses, members
 from qbench.benchmarks.analysis.outcomes import Outcomes
-from qbench.benchmarks.analysis.paired import differences, flips
-from qbench.benchmarks.analysis.pareto import losses, members
 from qbench.benchmarks.analysis.resampling import percentile_interval, resampled, weights
 from qbench.benchmarks.analysis.sums import sums
 from qbench.benchmarks.analysis.validity import count

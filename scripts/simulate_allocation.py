@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from qbench.benchmarks.analysis.allocation import State, chosen, relative, surely
-from qbench.benchmarks.analysis.multiplicity import holm
-from qbench.benchmarks.analysis.paired import difference, verdict
-from qbench.benchmarks.analysis.sequential import (
+from qbench.benchmarks.analysis.comparison.multiplicity import holm
+from qbench.benchmarks.analysis.comparison.paired import difference, verdict
+from qbench.benchmarks.analysis.sequential.allocation import State, chosen, relative, surely
+from qbench.benchmarks.analysis.sequential.confidence import (
     HIDDEN,
     Look,
     Tracked,

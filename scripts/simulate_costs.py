@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qbench.benchmarks.analysis.costofpass import per_problem, ratio_interval
+from qbench.benchmarks.analysis.economics.costofpass import per_problem, ratio_interval
 from qbench.benchmarks.analysis.economics.heldout import Half, held_out
 from qbench.benchmarks.analysis.economics.minima import Bounds, drawn_means, value_interval
 from qbench.benchmarks.analysis.sums import Floats

@@ -17,8 +17,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from qbench.benchmarks.analysis.hypervolume import in_box, volumes
-from qbench.benchmarks.analysis.pareto import dominance, knees, losses, members
+from qbench.benchmarks.analysis.frontier.hypervolume import in_box, volumes
+from qbench.benchmarks.analysis.frontier.pareto import dominance, knees, losses, members
 from qbench.benchmarks.analysis.rates import wilson
 from qbench.benchmarks.analysis.resampling import percentile_interval, resampled
 from qbench.benchmarks.analysis.sums import Floats, Sums

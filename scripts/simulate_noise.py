@@ -11,15 +11,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from qbench.benchmarks.analysis.graded import power
-from qbench.benchmarks.analysis.items import cronbach, feldt, item_statistics
-from qbench.benchmarks.analysis.multiplicity import holm
-from qbench.benchmarks.analysis.noise import std_interval
-from qbench.benchmarks.analysis.paired import verdict
-from qbench.benchmarks.analysis.snr import chance, ratio
+from qbench.benchmarks.analysis.comparison.multiplicity import holm
+from qbench.benchmarks.analysis.comparison.paired import verdict
+from qbench.benchmarks.analysis.comparison.unpaired import gap
+from qbench.benchmarks.analysis.noise.flips import std_interval
+from qbench.benchmarks.analysis.noise.graded import power
+from qbench.benchmarks.analysis.noise.items import cronbach, feldt, item_statistics
+from qbench.benchmarks.analysis.noise.snr import chance, ratio
+from qbench.benchmarks.analysis.noise.variance import spreads
 from qbench.benchmarks.analysis.sums import Floats
-from qbench.benchmarks.analysis.unpaired import gap
-from qbench.benchmarks.analysis.variance import spreads
 
 TRIALS = 1_000
 RESAMPLES = 500

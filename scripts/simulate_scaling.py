@@ -24,7 +24,7 @@ from qbench.benchmarks.analysis.scaling.verifier import (
     supposed,
 )
 from qbench.benchmarks.analysis.sums import Floats
-from qbench.service.reports.scaling_curves import MISFIT, OPEN_END, UNEVEN
+from qbench.service.reports.scaling.curves import MISFIT, OPEN_END, UNEVEN
 
 RNG = np.random.default_rng(20251125)
 SAMPLES = 100

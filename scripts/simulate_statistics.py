@@ -22,8 +22,14 @@ from scipy import stats
 
 from qbench.benchmarks.analysis import design
 from qbench.benchmarks.analysis.clusters import Mean, clustered_mean, pass_rate
-from qbench.benchmarks.analysis.multiplicity import adjusted
-from qbench.benchmarks.analysis.paired import Difference, difference, differences, verdict, widened
+from qbench.benchmarks.analysis.comparison.multiplicity import adjusted
+from qbench.benchmarks.analysis.comparison.paired import (
+    Difference,
+    difference,
+    differences,
+    verdict,
+    widened,
+)
 from qbench.benchmarks.analysis.rates import wilson
 
 Floats = NDArray[np.float64]

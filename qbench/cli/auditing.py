@@ -12,8 +12,8 @@ from qbench.cli.pictures import Plot, drawn
 from qbench.cli.render import audit as render
 from qbench.cli.render import console
 from qbench.errors import ConfigError
-from qbench.service.reports.audit import Reading
-from qbench.service.reports.audit import audit as audited
+from qbench.service.reports.audit.report import Reading
+from qbench.service.reports.audit.report import audit as audited
 from qbench.service.reports.values import to_json
 
 

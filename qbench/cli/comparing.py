@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from qbench.benchmarks.analysis.multiplicity import Correction
+from qbench.benchmarks.analysis.comparison.multiplicity import Correction
 from qbench.cli.options import BasisName, Database, Json, RunRef, basis_of, command
 from qbench.cli.pictures import Plot, drawn
 from qbench.cli.question import Question, of_run
@@ -15,11 +15,11 @@ from qbench.cli.render import console, pairs, recovery
 from qbench.cli.source import Server, open_source
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import Basis
-from qbench.service.reports.comparison import comparison
-from qbench.service.reports.comparison_values import Comparison, Pairs
-from qbench.service.reports.pairs import pairs_of
-from qbench.service.reports.recovery import recovery_of
-from qbench.service.reports.recovery_values import FormatComparison
+from qbench.service.reports.comparison.pairs import pairs_of
+from qbench.service.reports.comparison.report import comparison
+from qbench.service.reports.comparison.values import Comparison, Pairs
+from qbench.service.reports.recovery.report import recovery_of
+from qbench.service.reports.recovery.values import FormatComparison
 from qbench.service.reports.values import to_json
 
 T = TypeVar("T")

@@ -13,9 +13,9 @@ from qbench.cli.render import console
 from qbench.cli.render.costs import costs
 from qbench.cli.source import Server, open_source
 from qbench.service.pricebook import read_prices
-from qbench.service.reports.cost_options import CostOptions
-from qbench.service.reports.cost_values import CostsOfPass
-from qbench.service.reports.costs import costs_of_pass
+from qbench.service.reports.cost.options import CostOptions
+from qbench.service.reports.cost.report import costs_of_pass
+from qbench.service.reports.cost.values import CostsOfPass
 from qbench.service.reports.values import to_json
 
 

@@ -12,11 +12,11 @@ from qbench.cli.question import Question, of_run
 from qbench.cli.render import console, efficient
 from qbench.cli.source import Server, open_source
 from qbench.service.pricebook import read_prices
-from qbench.service.reports.efficiency import Wanted, efficiency_of
-from qbench.service.reports.efficiency_values import Efficiency
-from qbench.service.reports.profiles import Nominal
+from qbench.service.reports.efficiency.profiles import Nominal
+from qbench.service.reports.efficiency.report import Wanted, efficiency_of
+from qbench.service.reports.efficiency.values import Efficiency
+from qbench.service.reports.efficiency.weighing import DEFAULT_WEIGHTS
 from qbench.service.reports.values import to_json
-from qbench.service.reports.weighing import DEFAULT_WEIGHTS
 
 
 def _efficiency(ref: str, wanted: Wanted) -> Question[Efficiency]:

@@ -13,10 +13,10 @@ from qbench.cli.question import Question, of_run
 from qbench.cli.render import console, frontiers
 from qbench.cli.source import Server, open_source
 from qbench.service.domain import Basis
-from qbench.service.reports.frontier import frontier_of
-from qbench.service.reports.frontier_choice import GROUPINGS, Asked, read_choice
-from qbench.service.reports.frontier_values import Frontier
-from qbench.service.reports.objectives import OBJECTIVES
+from qbench.service.reports.frontier.choice import GROUPINGS, Asked, read_choice
+from qbench.service.reports.frontier.objectives import OBJECTIVES
+from qbench.service.reports.frontier.report import frontier_of
+from qbench.service.reports.frontier.values import Frontier
 from qbench.service.reports.values import to_json
 
 On = Annotated[str, typer.Option("--on", help=f"Two or three of {', '.join(OBJECTIVES)}.")]

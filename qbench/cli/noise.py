@@ -13,10 +13,10 @@ from qbench.cli.question import Question
 from qbench.cli.render import console, items, spread
 from qbench.cli.source import Server, open_source
 from qbench.errors import ConfigError, NotFound
-from qbench.service.reports.items import items_of
-from qbench.service.reports.noise import noise_of
-from qbench.service.reports.noise_values import ItemReport, PartKind, RunNoise, SignalNoise
-from qbench.service.reports.signal_noise import signal_noise
+from qbench.service.reports.noise.items import items_of
+from qbench.service.reports.noise.report import noise_of
+from qbench.service.reports.noise.signal import signal_noise
+from qbench.service.reports.noise.values import ItemReport, PartKind, RunNoise, SignalNoise
 from qbench.service.reports.values import to_json
 
 T = TypeVar("T")

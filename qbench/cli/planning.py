@@ -21,10 +21,10 @@ from qbench.service.domain import Controls, Request
 from qbench.service.order import to_request
 from qbench.service.plan import Plan, make_plan
 from qbench.service.pricebook import PriceBook, read_prices
-from qbench.service.reports.forecast import Forecast
-from qbench.service.reports.planning import settling
-from qbench.service.reports.planning_values import Planned, Settling
-from qbench.service.reports.prospect import Prospect, prospect_of
+from qbench.service.reports.prospect.design import settling
+from qbench.service.reports.prospect.forecast import Forecast
+from qbench.service.reports.prospect.report import Prospect, prospect_of
+from qbench.service.reports.prospect.values import Planned, Settling
 from qbench.service.reports.values import to_json
 from qbench.service.store import Store
 from qbench.workers.engines import load_engine

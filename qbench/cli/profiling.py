@@ -18,7 +18,7 @@ from qbench.service.domain import Strategy, System
 from qbench.service.order import NATIVE
 from qbench.service.pricebook import read_prices
 from qbench.service.profiles import Profile, save, stored
-from qbench.service.reports.profiles import Nominal, profiles_report
+from qbench.service.reports.efficiency.profiles import Nominal, profiles_report
 from qbench.service.reports.values import to_json
 from qbench.workers.profiling import Plan
 from qbench.workers.profiling import profiles as measure

@@ -15,8 +15,8 @@ from qbench.cli.render import scaling as tables
 from qbench.cli.source import Server, open_source
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import Basis
-from qbench.service.reports.scaling import scaling_of
-from qbench.service.reports.scaling_values import CostUnit, Scaling, ScalingAsked
+from qbench.service.reports.scaling.report import scaling_of
+from qbench.service.reports.scaling.values import CostUnit, Scaling, ScalingAsked
 from qbench.service.reports.values import to_json
 
 UNITS: dict[str, CostUnit] = {"dollars": "dollars", "kinetics": "kinetics"}

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from msgspec.structs import replace
 
-from qbench.benchmarks.analysis.drift import Watch
+from qbench.benchmarks.analysis.runs.drift import Watch
 from qbench.cli.options import (
     BasisName,
     Database,
@@ -28,10 +28,10 @@ from qbench.cli.source import Server, open_source
 from qbench.cli.timetables import open_timetables
 from qbench.errors import ConfigError, NotFound
 from qbench.service.pricebook import read_prices
-from qbench.service.reports.cost_options import CostOptions
-from qbench.service.reports.frontier_history import Ask, frontier_history
-from qbench.service.reports.frontier_history_values import FrontierHistory
-from qbench.service.reports.history import MOST
+from qbench.service.reports.cost.options import CostOptions
+from qbench.service.reports.history.frontier import Ask, frontier_history
+from qbench.service.reports.history.report import MOST
+from qbench.service.reports.history.values import FrontierHistory
 from qbench.service.reports.values import to_json
 from qbench.service.schedules import Act, Delivery, Recurring
 

@@ -24,7 +24,7 @@ from qbench.service.listing import (
     run_facts,
     workers_of,
 )
-from qbench.service.reports.comparison import find_system
+from qbench.service.reports.comparison.report import find_system
 from qbench.service.reports.leaderboard import leaderboard_of
 from qbench.service.reports.values import Leaderboard
 from qbench.service.rescoring import rescore

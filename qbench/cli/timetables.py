@@ -13,7 +13,7 @@ from qbench.service import timetable
 from qbench.service.access import LOCAL
 from qbench.service.domain import Basis
 from qbench.service.pricebook import read_prices
-from qbench.service.reports.history import History, history_of
+from qbench.service.reports.history.report import History, history_of
 from qbench.service.repricing import Repriced, keep, reprice
 from qbench.service.schedules import Recurring, Schedule
 from qbench.service.store import Store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qbench.benchmarks.analysis.drift import DriftReport, Shift
+from qbench.benchmarks.analysis.runs.drift import DriftReport, Shift
 from qbench.service.domain import new_id
 from qbench.service.schedules import Firing, Notice, Post, Schedule
 

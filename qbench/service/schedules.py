@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 from msgspec import Struct
 
-from qbench.benchmarks.analysis.drift import DriftReport, Watch
+from qbench.benchmarks.analysis.runs.drift import DriftReport, Watch
 from qbench.errors import ConfigError
 from qbench.service.domain import Basis, Controls, Priority
 from qbench.service.order import Order, refuse_sequential, to_request

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qbench.benchmarks.analysis.drift import DriftReport, Series, Watch, confirmed, drift
 from qbench.benchmarks.analysis.outcomes import SCORED, Outcomes
+from qbench.benchmarks.analysis.runs.drift import DriftReport, Series, Watch, confirmed, drift
 from qbench.benchmarks.analysis.sums import Floats, dollars
 from qbench.benchmarks.analysis.validity import MOST_EXCLUDED
 from qbench.service.domain import Basis, Run

@@ -12,12 +12,12 @@ from functools import cached_property
 
 import numpy as np
 
-from qbench.benchmarks.analysis.allocation import State, chosen
-from qbench.benchmarks.analysis.sequential import deciding
+from qbench.benchmarks.analysis.sequential.allocation import State, chosen
+from qbench.benchmarks.analysis.sequential.confidence import deciding
 from qbench.service.domain import Run, Shard
 from qbench.service.reports.evidence import Evidence
-from qbench.service.reports.sequential import Rounds
-from qbench.service.reports.stopping import stops
+from qbench.service.reports.sequential.report import Rounds
+from qbench.service.reports.sequential.stopping import stops
 from qbench.service.rounds import rounds_of
 from qbench.service.store import Store
 

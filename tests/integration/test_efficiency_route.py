@@ -10,8 +10,8 @@ import pytest
 
 from qbench.service.pricebook import read_prices
 from qbench.service.profiles import save
-from qbench.service.reports.efficiency import Wanted, efficiency_of
-from qbench.service.reports.efficiency_values import Efficiency
+from qbench.service.reports.efficiency.report import Wanted, efficiency_of
+from qbench.service.reports.efficiency.values import Efficiency
 from qbench.service.reports.values import from_json
 from qbench.service.store import Store
 from qbench.workers.progress import Silent

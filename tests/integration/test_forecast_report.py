@@ -15,9 +15,9 @@ from qbench.service.domain import Controls, Request
 from qbench.service.order import Order, to_request
 from qbench.service.plan import draw_samples, make_plan
 from qbench.service.pricebook import read_prices
-from qbench.service.reports.forecast import Forecast, forecast_of
-from qbench.service.reports.planning_values import Planned
-from qbench.service.reports.prospect import Prospect, prospect_of
+from qbench.service.reports.prospect.forecast import Forecast, forecast_of
+from qbench.service.reports.prospect.report import Prospect, prospect_of
+from qbench.service.reports.prospect.values import Planned
 from qbench.service.reports.values import from_json, to_json
 from qbench.service.store import Store
 from qbench.workers.progress import Silent

@@ -18,9 +18,9 @@ from qbench.cli.main import app
 from qbench.errors import NotFound
 from qbench.service.domain import Controls, RunStatus, System
 from qbench.service.pricebook import PriceBook
-from qbench.service.reports.cost_options import CostOptions
-from qbench.service.reports.frontier_history import Ask, frontier_history
-from qbench.service.reports.frontier_history_values import FrontierHistory
+from qbench.service.reports.cost.options import CostOptions
+from qbench.service.reports.history.frontier import Ask, frontier_history
+from qbench.service.reports.history.values import FrontierHistory
 from qbench.service.reports.values import from_json, to_json
 from qbench.service.store import Store
 from qbench.workers.steps import execute

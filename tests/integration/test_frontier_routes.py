@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from qbench.service.reports.frontier import frontier_of
-from qbench.service.reports.frontier_choice import Asked, read_choice
+from qbench.service.reports.frontier.choice import Asked, read_choice
+from qbench.service.reports.frontier.report import frontier_of
 from qbench.service.reports.values import to_json
 from qbench.service.store import Store
 from tests.integration.api import application, serving

@@ -14,7 +14,7 @@ from qbench.errors import ConfigError, EngineError, EngineReplyInvalid
 from qbench.service.domain import System
 from qbench.service.pricebook import read_prices
 from qbench.service.profiles import Profile
-from qbench.service.reports.profiles import profiles_report
+from qbench.service.reports.efficiency.profiles import profiles_report
 from qbench.workers.engines.process import free_port
 from qbench.workers.profiling import Plan, profiles
 from tests.tiny_model import save_tiny_model

@@ -21,7 +21,7 @@ from qbench.service.domain import Controls, System
 from qbench.service.money import Rates, Tier
 from qbench.service.plan import Plan
 from qbench.service.pricebook import Machine, MachineRate, Model, ModelRate, PriceBook
-from qbench.service.reports.history import history_of
+from qbench.service.reports.history.report import history_of
 from qbench.service.reports.leaderboard import leaderboard_of
 from qbench.service.reports.values import to_json
 from qbench.service.repricing import reprice

@@ -14,13 +14,13 @@ import pytest
 
 from qbench.service.domain import RunStatus
 from qbench.service.pricebook import read_prices
-from qbench.service.reports.comparison import comparison
-from qbench.service.reports.frontier import frontier_of
+from qbench.service.reports.comparison.pairs import pairs_of
+from qbench.service.reports.comparison.report import comparison
+from qbench.service.reports.frontier.report import frontier_of
 from qbench.service.reports.leaderboard import leaderboard_of
-from qbench.service.reports.pairs import pairs_of
-from qbench.service.reports.planning import settling
-from qbench.service.reports.scaling import scaling_of
-from qbench.service.reports.scaling_values import ScalingAsked
+from qbench.service.reports.prospect.design import settling
+from qbench.service.reports.scaling.report import scaling_of
+from qbench.service.reports.scaling.values import ScalingAsked
 from qbench.service.reports.values import to_json
 from qbench.service.store import Store
 from qbench.workers.progress import Silent

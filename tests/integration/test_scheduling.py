@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from qbench.benchmarks.analysis.drift import Watch
+from qbench.benchmarks.analysis.runs.drift import Watch
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import RunStatus
 from qbench.service.order import Order
-from qbench.service.reports.history import history_of
+from qbench.service.reports.history.report import history_of
 from qbench.service.reports.values import to_json
 from qbench.service.scheduling import beat, follow
 from qbench.service.store import Store

@@ -23,9 +23,9 @@ from qbench.service.domain import Controls, Endpoint, RunStatus, System
 from qbench.service.order import Order, to_request
 from qbench.service.plan import Plan, make_plan
 from qbench.service.pricebook import read_prices
-from qbench.service.reports.comparison import comparison
+from qbench.service.reports.comparison.pairs import pairs_of
+from qbench.service.reports.comparison.report import comparison
 from qbench.service.reports.leaderboard import leaderboard_of
-from qbench.service.reports.pairs import pairs_of
 from qbench.service.reports.values import Leaderboard, Row, to_json
 from qbench.service.schedules import Recurring, checked
 from qbench.service.store import Store

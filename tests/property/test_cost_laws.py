@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qbench.benchmarks.analysis.costofpass import per_problem
+from qbench.benchmarks.analysis.economics.costofpass import per_problem
 from qbench.benchmarks.analysis.economics.minima import (
     cheapest,
     drawn_means,

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from qbench.benchmarks.analysis import exchange
-from qbench.benchmarks.analysis.exchange import level_test, passes_test
-from qbench.benchmarks.analysis.multiplicity import discoveries
-from qbench.benchmarks.analysis.paired import mcnemar
+from qbench.benchmarks.analysis.comparison.multiplicity import discoveries
+from qbench.benchmarks.analysis.comparison.paired import mcnemar
+from qbench.benchmarks.analysis.runs import exchange
+from qbench.benchmarks.analysis.runs.exchange import level_test, passes_test
 
 bits = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 

@@ -8,10 +8,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from qbench.benchmarks.analysis import design, paired
-from qbench.benchmarks.analysis.cells import cells, effective, newcombe, posterior
+from qbench.benchmarks.analysis import design
 from qbench.benchmarks.analysis.clusters import Mean, standard_error
-from qbench.benchmarks.analysis.multiplicity import adjusted
+from qbench.benchmarks.analysis.comparison import paired
+from qbench.benchmarks.analysis.comparison.cells import cells, effective, newcombe, posterior
+from qbench.benchmarks.analysis.comparison.multiplicity import adjusted
 from qbench.benchmarks.analysis.sums import Floats
 
 Ints = NDArray[np.int32]

@@ -10,9 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qbench.benchmarks.analysis.choosing import best_within, cheapest_reaching, mixture, reached
-from qbench.benchmarks.analysis.hypervolume import contributions, in_box, volumes
-from qbench.benchmarks.analysis.pareto import dominance, knees, members
+from qbench.benchmarks.analysis.frontier.choosing import (
+    best_within,
+    cheapest_reaching,
+    mixture,
+    reached,
+)
+from qbench.benchmarks.analysis.frontier.hypervolume import contributions, in_box, volumes
+from qbench.benchmarks.analysis.frontier.pareto import dominance, knees, members
 from qbench.benchmarks.analysis.sums import Floats
 
 LEVELS = [0.0, 0.125, 0.25, 0.5, 0.625, 0.75, 1.0, np.nan]

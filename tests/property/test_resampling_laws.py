@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qbench.benchmarks.analysis.comparison.paired import FLIPS, difference, differences, sign_flips
 from qbench.benchmarks.analysis.outcomes import ERRORED, SCORED, UNSCORED, Outcomes
-from qbench.benchmarks.analysis.paired import FLIPS, difference, differences, sign_flips
 from qbench.benchmarks.analysis.resampling import percentile_interval, resampled, weights
 from qbench.benchmarks.analysis.sums import Floats, Sums, dollars, sums
 from qbench.benchmarks.analysis.validity import count

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qbench.benchmarks.analysis.allocation import State, chosen, off_frontier
-from qbench.benchmarks.analysis.sequential import Tracked, decision, tracked
+from qbench.benchmarks.analysis.sequential.allocation import State, chosen, off_frontier
+from qbench.benchmarks.analysis.sequential.confidence import Tracked, decision, tracked
 
 VALUES = st.lists(st.sampled_from([-1.0, -0.5, 0.0, 0.5, 1.0]), min_size=12, max_size=120)
 PRICE = st.floats(0.001, 10)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qbench.benchmarks.analysis.costofpass import ratio_of_means
+from qbench.benchmarks.analysis.economics.costofpass import ratio_of_means
 from qbench.service.pricebook import read_prices
 
 SUITES = {"TwoDigitAddition": "two-digit-addition", "GSM8K": "gsm8k", "BBQ": "bbq"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from qbench.benchmarks.analysis.aggregates import Aggregate, Standing, standings
+from qbench.benchmarks.analysis.frontier.aggregates import Aggregate, Standing, standings
 
 TASKS = {"airline": 50, "retail": 114, "telecom": 114, "banking_knowledge": 97}
 """Tasks per domain: each was tried up to four times, which adds no independent task."""

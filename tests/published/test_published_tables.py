@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from qbench.service.reports.audit import Reading, audit
-from qbench.service.reports.audit_values import Audit, AuditRow, Check
+from qbench.service.reports.audit.report import Reading, audit
+from qbench.service.reports.audit.values import Audit, AuditRow, Check
 
 TAU = {"retail": 114.0, "airline": 50.0, "telecom": 114.0, "banking_knowledge": 97.0}
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from qbench.benchmarks.analysis.allocation import State, chosen, off_frontier
+from qbench.benchmarks.analysis.sequential.allocation import State, chosen, off_frontier
 
 
 def state(key: str, wanted: float, cost: float = 1.0, done: int = 100) -> State:

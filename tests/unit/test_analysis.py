@@ -7,8 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from qbench.benchmarks.analysis import costofpass, paired, resampling
+from qbench.benchmarks.analysis import resampling
 from qbench.benchmarks.analysis.clusters import Mean, clustered_mean, pass_rate
+from qbench.benchmarks.analysis.comparison import paired
+from qbench.benchmarks.analysis.economics import costofpass
 from qbench.benchmarks.analysis.rates import pass_at_k, pass_hat_k, wilson, zero_pass_bound
 from qbench.benchmarks.analysis.sums import Floats
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from qbench.errors import ConfigError, NotFound
-from qbench.service.reports.audit import Reading, audit
-from qbench.service.reports.audit_values import Audit, Check
+from qbench.service.reports.audit.report import Reading, audit
+from qbench.service.reports.audit.values import Audit, Check
 from qbench.service.reports.values import from_json, to_json
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qbench.benchmarks.analysis.cells import (
+from qbench.benchmarks.analysis.clusters import Mean, clustered_mean
+from qbench.benchmarks.analysis.comparison.cells import (
     Cells,
     cells,
     effective,
@@ -16,8 +17,7 @@ from qbench.benchmarks.analysis.cells import (
     newcombe,
     posterior,
 )
-from qbench.benchmarks.analysis.clusters import Mean, clustered_mean
-from qbench.benchmarks.analysis.paired import mcnemar
+from qbench.benchmarks.analysis.comparison.paired import mcnemar
 from qbench.benchmarks.analysis.rates import wilson
 
 

@@ -20,9 +20,9 @@ from qbench.service.domain import Controls
 from qbench.service.order import Order, to_request
 from qbench.service.plan import make_plan
 from qbench.service.pricebook import read_prices
-from qbench.service.reports.comparison import comparison
-from qbench.service.reports.comparison_values import Comparison, Pairs
-from qbench.service.reports.pairs import pairs_of
+from qbench.service.reports.comparison.pairs import pairs_of
+from qbench.service.reports.comparison.report import comparison
+from qbench.service.reports.comparison.values import Comparison, Pairs
 from qbench.service.reports.values import from_json, to_json
 from qbench.service.store import Store
 from qbench.workers.progress import Silent

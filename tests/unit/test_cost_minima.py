@@ -7,7 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from qbench.benchmarks.analysis.costofpass import per_problem, ratio_interval, ratio_of_means
+from qbench.benchmarks.analysis.economics.costofpass import (
+    per_problem,
+    ratio_interval,
+    ratio_of_means,
+)
 from qbench.benchmarks.analysis.economics.minima import (
     Bounds,
     cheapest,

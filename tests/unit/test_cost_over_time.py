@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from qbench.benchmarks.analysis.outcomes import SCORED, Outcomes
 from qbench.service.domain import Controls, Request, Run, RunStatus, System
 from qbench.service.pricebook import read_prices
-from qbench.service.reports.cost_options import CostOptions
-from qbench.service.reports.cost_values import CostsOfPass
-from qbench.service.reports.costs import costs_of
+from qbench.service.reports.cost.options import CostOptions
+from qbench.service.reports.cost.report import costs_of
+from qbench.service.reports.cost.values import CostsOfPass
 from qbench.service.reports.evidence import Evidence
 
 BOOK = read_prices({})

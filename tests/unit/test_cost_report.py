@@ -20,10 +20,10 @@ from qbench.service.domain import Controls, System
 from qbench.service.order import Order, to_request
 from qbench.service.plan import make_plan
 from qbench.service.pricebook import read_prices
-from qbench.service.reports.cost_families import groups, model_family, techniques
-from qbench.service.reports.cost_options import CostOptions
-from qbench.service.reports.cost_values import CostOfPass, CostsOfPass
-from qbench.service.reports.costs import costs_of_pass
+from qbench.service.reports.cost.families import groups, model_family, techniques
+from qbench.service.reports.cost.options import CostOptions
+from qbench.service.reports.cost.report import costs_of_pass
+from qbench.service.reports.cost.values import CostOfPass, CostsOfPass
 from qbench.service.reports.values import from_json, to_json
 from qbench.service.store import Store
 from qbench.workers.progress import Silent

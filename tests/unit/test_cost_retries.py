@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from qbench.benchmarks.analysis.costofpass import capped_retries, with_fallback
+from qbench.benchmarks.analysis.economics.costofpass import capped_retries, with_fallback
 from qbench.benchmarks.analysis.economics.retries import tries
 from qbench.benchmarks.analysis.rates import pass_at_k
 from tests.worked import WORKED

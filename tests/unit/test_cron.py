@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from qbench.benchmarks.analysis.drift import Watch
+from qbench.benchmarks.analysis.runs.drift import Watch
 from qbench.errors import ConfigError
 from qbench.service.order import Order
 from qbench.service.schedules import Delivery, Recurring, checked, next_at

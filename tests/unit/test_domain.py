@@ -8,7 +8,7 @@ from qbench.benchmarks.chat import Sampling
 from qbench.errors import NotFound
 from qbench.service.domain import Request, Strategy, System, new_id
 from qbench.service.order import Order, to_request
-from qbench.service.reports.comparison import find_system
+from qbench.service.reports.comparison.report import find_system
 
 PLAIN = System(model="some/model", format="bf16", engine="scripted")
 FULL = System(

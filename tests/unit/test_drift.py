@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qbench.benchmarks.analysis.drift import DriftReport, Series, Watch, confirmed, drift
+from qbench.benchmarks.analysis.runs.drift import DriftReport, Series, Watch, confirmed, drift
 from qbench.benchmarks.analysis.sums import Floats
 
 WINDOW = ("a", "b", "c", "d")

@@ -9,6 +9,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from qbench.benchmarks.analysis.comparison.recovery import ratio_of_averages
 from qbench.benchmarks.analysis.efficiency import queries, resources, score
 from qbench.benchmarks.analysis.efficiency.intervals import ratio_of_sums
 from qbench.benchmarks.analysis.efficiency.runtime import (
@@ -23,7 +24,6 @@ from qbench.benchmarks.analysis.efficiency.runtime import (
     joules,
     per_prompt,
 )
-from qbench.benchmarks.analysis.recovery import ratio_of_averages
 from qbench.benchmarks.analysis.sums import Floats
 from qbench.service.money import MachinePrice, exact_seconds, machine_cost
 from tests.worked import WORKED

@@ -18,11 +18,11 @@ from qbench.service.order import Order, to_request
 from qbench.service.plan import make_plan
 from qbench.service.pricebook import read_prices
 from qbench.service.profiles import Profile, save
-from qbench.service.reports.efficiency import Wanted, efficiency_of
-from qbench.service.reports.efficiency_values import Costed, Efficiency
-from qbench.service.reports.profiles import Nominal
+from qbench.service.reports.efficiency.profiles import Nominal
+from qbench.service.reports.efficiency.report import Wanted, efficiency_of
+from qbench.service.reports.efficiency.values import Costed, Efficiency
+from qbench.service.reports.efficiency.weighing import read_weights
 from qbench.service.reports.values import from_json, to_json
-from qbench.service.reports.weighing import read_weights
 from qbench.service.store import Store
 from qbench.workers.progress import Silent
 from qbench.workers.steps import execute

@@ -17,9 +17,9 @@ from qbench.service.domain import AttemptWork, Endpoint, EngineSeconds
 from qbench.service.energy import at_electricity, energy_price, power_drawn
 from qbench.service.money import EnergyPrice
 from qbench.service.pricebook import PriceBook, read_prices
-from qbench.service.reports.cost_options import CostOptions
-from qbench.service.reports.costs import costs_of_pass
-from qbench.service.reports.frontier import frontier_of
+from qbench.service.reports.cost.options import CostOptions
+from qbench.service.reports.cost.report import costs_of_pass
+from qbench.service.reports.frontier.report import frontier_of
 from qbench.service.reports.leaderboard import leaderboard_of
 from qbench.service.repricing import reprice as reprice_run
 from qbench.service.store import Store

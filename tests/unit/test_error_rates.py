@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qbench.benchmarks.analysis.clusters import clustered_mean
-from qbench.benchmarks.analysis.paired import Difference, differences, verdict, widened
+from qbench.benchmarks.analysis.comparison.paired import Difference, differences, verdict, widened
 from qbench.benchmarks.analysis.sums import Floats
 
 RUNS = 1_000

@@ -14,11 +14,11 @@ import pytest
 from qbench.cli.pictures import drawn
 from qbench.errors import ConfigError, NotFound
 from qbench.service.reports.evidence import Evidence
-from qbench.service.reports.frontier import frontier_of, of_evidence
-from qbench.service.reports.frontier_choice import GROUPINGS, Asked, Choice, read_choice
-from qbench.service.reports.frontier_values import Frontier, Point
+from qbench.service.reports.frontier.choice import GROUPINGS, Asked, Choice, read_choice
+from qbench.service.reports.frontier.objectives import OBJECTIVES
+from qbench.service.reports.frontier.report import frontier_of, of_evidence
+from qbench.service.reports.frontier.values import Frontier, Point
 from qbench.service.reports.leaderboard import leaderboard_of, on_frontier
-from qbench.service.reports.objectives import OBJECTIVES
 from qbench.service.reports.values import from_json, to_json
 from qbench.service.store import Store
 from tests.integration.fleet import FLEET, Kind, sailed

@@ -8,7 +8,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from qbench.benchmarks.analysis.costofpass import per_problem
+from qbench.benchmarks.analysis.economics.costofpass import per_problem
 from qbench.benchmarks.analysis.economics.heldout import Half, held_out
 from qbench.benchmarks.analysis.sums import Floats
 

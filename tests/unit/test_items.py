@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from qbench.benchmarks.analysis.graded import monotone, power, steadiness
-from qbench.benchmarks.analysis.items import (
+from qbench.benchmarks.analysis.noise.graded import monotone, power, steadiness
+from qbench.benchmarks.analysis.noise.items import (
     cronbach,
     feldt,
     item_rest,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qbench.benchmarks.analysis.multiplicity import adjusted, discoveries, holm
+from qbench.benchmarks.analysis.comparison.multiplicity import adjusted, discoveries, holm
 
 BENJAMINI = (
     0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344,

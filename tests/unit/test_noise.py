@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qbench.benchmarks.analysis.noise import divergence, flips, length_spread, std_at_accuracy
-from qbench.benchmarks.analysis.paired import difference, verdict
+from qbench.benchmarks.analysis.comparison.paired import difference, verdict
+from qbench.benchmarks.analysis.noise.flips import divergence, flips, length_spread, std_at_accuracy
 from qbench.benchmarks.analysis.sums import Floats
 
 NAN = math.nan

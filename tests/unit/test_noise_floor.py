@@ -16,12 +16,12 @@ from qbench.service.domain import Controls, Endpoint, EngineSeconds, System
 from qbench.service.order import Order, to_request
 from qbench.service.plan import make_plan
 from qbench.service.pricebook import read_prices
-from qbench.service.reports.comparison import comparison
+from qbench.service.reports.comparison.report import comparison
 from qbench.service.reports.evidence import Evidence
-from qbench.service.reports.frontier import frontier_of
+from qbench.service.reports.frontier.report import frontier_of
 from qbench.service.reports.leaderboard import leaderboard_of
-from qbench.service.reports.recovery import recovery_of
-from qbench.service.reports.recovery_values import FormatComparison, FormatReport
+from qbench.service.reports.recovery.report import recovery_of
+from qbench.service.reports.recovery.values import FormatComparison, FormatReport
 from qbench.service.store import Store
 from qbench.workers.progress import Silent
 from qbench.workers.steps import execute, grouped

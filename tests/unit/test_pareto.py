@@ -7,10 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from qbench.benchmarks.analysis.aggregates import Aggregate, parametric, standings
-from qbench.benchmarks.analysis.choosing import best_within, cheapest_reaching, mixture, reached
-from qbench.benchmarks.analysis.hypervolume import contributions, in_box, volumes
-from qbench.benchmarks.analysis.pareto import dominance, knees, losses, members
+from qbench.benchmarks.analysis.frontier.aggregates import Aggregate, parametric, standings
+from qbench.benchmarks.analysis.frontier.choosing import (
+    best_within,
+    cheapest_reaching,
+    mixture,
+    reached,
+)
+from qbench.benchmarks.analysis.frontier.hypervolume import contributions, in_box, volumes
+from qbench.benchmarks.analysis.frontier.pareto import dominance, knees, losses, members
 from qbench.benchmarks.analysis.resampling import resampled
 from qbench.benchmarks.analysis.sums import Floats, Sums
 

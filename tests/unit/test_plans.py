@@ -25,8 +25,8 @@ from qbench.service.domain import Controls, Limits, Request, Strategy
 from qbench.service.order import Order, to_request
 from qbench.service.plan import make_plan
 from qbench.service.pricebook import read_prices
-from qbench.service.reports.planning import designed, settling
-from qbench.service.reports.planning_values import Design, Settling
+from qbench.service.reports.prospect.design import designed, settling
+from qbench.service.reports.prospect.values import Design, Settling
 from qbench.service.reports.values import from_json, to_json
 from qbench.service.store import Store
 from qbench.workers.progress import Silent

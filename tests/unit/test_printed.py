@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qbench.benchmarks.analysis.clusters import clustered_mean
-from qbench.benchmarks.analysis.paired import verdict
+from qbench.benchmarks.analysis.comparison.paired import verdict
+from qbench.benchmarks.analysis.comparison.unpaired import gap, newcombe, two_proportions
 from qbench.benchmarks.analysis.printed import (
     Printed,
     agree,
@@ -24,7 +25,6 @@ from qbench.benchmarks.analysis.printed import (
     queries_per_dollar,
     standard_error,
 )
-from qbench.benchmarks.analysis.unpaired import gap, newcombe, two_proportions
 from tests.worked import WORKED
 
 

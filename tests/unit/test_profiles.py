@@ -27,8 +27,8 @@ from qbench.service.profiles import (
     stored,
     weight_bytes,
 )
-from qbench.service.reports.profile_values import Profiles
-from qbench.service.reports.profiles import Nominal, profiles_report
+from qbench.service.reports.efficiency.profile_values import Profiles
+from qbench.service.reports.efficiency.profiles import Nominal, profiles_report
 from qbench.service.reports.values import from_json, to_json
 from qbench.workers.consumption import children, consumption, sampled
 from qbench.workers.profiling import Plan, summary

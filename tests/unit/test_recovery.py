@@ -11,8 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from qbench.benchmarks.analysis.paired import difference, verdict
-from qbench.benchmarks.analysis.recovery import Pair, Ratio, change, ratio_of_averages, ratios
+from qbench.benchmarks.analysis.comparison.paired import difference, verdict
+from qbench.benchmarks.analysis.comparison.recovery import (
+    Pair,
+    Ratio,
+    change,
+    ratio_of_averages,
+    ratios,
+)
 from qbench.benchmarks.analysis.sums import Floats
 
 NAN = math.nan

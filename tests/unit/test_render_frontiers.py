@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from qbench.cli.render import console, frontiers
-from qbench.service.reports.frontier_values import (
+from qbench.service.reports.frontier.values import (
     AtAccuracy,
     AtBudget,
     Axis,

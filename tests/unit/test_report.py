@@ -16,8 +16,8 @@ from qbench.service.domain import Controls
 from qbench.service.order import Order, to_request
 from qbench.service.plan import make_plan
 from qbench.service.pricebook import read_prices
-from qbench.service.reports.comparison import comparison
-from qbench.service.reports.frontier import frontier_of
+from qbench.service.reports.comparison.report import comparison
+from qbench.service.reports.frontier.report import frontier_of
 from qbench.service.reports.leaderboard import leaderboard_of
 from qbench.service.reports.values import to_json
 from qbench.service.store import Store

@@ -11,7 +11,7 @@ from qbench.service.commandline import command_of
 from qbench.service.domain import Controls, Request
 from qbench.service.order import DEFAULT_MOST, Order, refuse_sequential, to_request
 from qbench.service.plan import Plan, make_plan
-from qbench.service.reports.sequential import decided_after
+from qbench.service.reports.sequential.report import decided_after
 from qbench.service.rounds import FIRST, round_numbers, rounds_of, sample_rounds
 
 ORDER = Order(suite="sums", models=("a/b",), formats=("fp8",), engine="scripted", until="decided")

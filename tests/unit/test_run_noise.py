@@ -17,10 +17,10 @@ from qbench.service.domain import Controls
 from qbench.service.order import Order, to_request
 from qbench.service.plan import make_plan
 from qbench.service.pricebook import read_prices
-from qbench.service.reports.items import items_of
-from qbench.service.reports.noise import noise_of
-from qbench.service.reports.noise_values import RunNoise
-from qbench.service.reports.signal_noise import signal_noise
+from qbench.service.reports.noise.items import items_of
+from qbench.service.reports.noise.report import noise_of
+from qbench.service.reports.noise.signal import signal_noise
+from qbench.service.reports.noise.values import RunNoise
 from qbench.service.store import Store
 from qbench.workers.progress import Silent
 from qbench.workers.steps import execute

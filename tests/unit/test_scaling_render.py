@@ -10,7 +10,7 @@ from rich.console import Console
 
 from qbench.cli.render import console
 from qbench.cli.render import scaling as tables
-from qbench.service.reports.scaling_values import (
+from qbench.service.reports.scaling.values import (
     Choice,
     Depth,
     Plan,

@@ -18,11 +18,11 @@ from qbench.service.domain import Controls
 from qbench.service.order import Order, to_request
 from qbench.service.plan import make_plan
 from qbench.service.pricebook import read_prices
+from qbench.service.reports.efficiency.shapes import decoder_of
 from qbench.service.reports.leaderboard import leaderboard_of
-from qbench.service.reports.scaling import scaling_of
-from qbench.service.reports.scaling_finding import price
-from qbench.service.reports.scaling_values import Scaling, ScalingAsked, SystemScaling
-from qbench.service.reports.shapes import decoder_of
+from qbench.service.reports.scaling.finding import price
+from qbench.service.reports.scaling.report import scaling_of
+from qbench.service.reports.scaling.values import Scaling, ScalingAsked, SystemScaling
 from qbench.service.reports.values import from_json, to_json
 from qbench.service.store import Store
 from qbench.workers.progress import Silent

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import special
 
-from qbench.benchmarks.analysis.paired import difference, verdict
-from qbench.benchmarks.analysis.sequential import (
+from qbench.benchmarks.analysis.comparison.paired import difference, verdict
+from qbench.benchmarks.analysis.sequential.confidence import (
     HIDDEN,
     LEAST,
     TOST_ALPHA,

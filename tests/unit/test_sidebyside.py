@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from qbench.benchmarks.analysis.paired import difference, needed, verdict
-from qbench.benchmarks.analysis.recovery import ratio_of_averages
-from qbench.benchmarks.analysis.sidebyside import Method, methods
+from qbench.benchmarks.analysis.comparison.paired import difference, needed, verdict
+from qbench.benchmarks.analysis.comparison.recovery import ratio_of_averages
+from qbench.benchmarks.analysis.comparison.sidebyside import Method, methods
+from qbench.benchmarks.analysis.comparison.unpaired import gap
 from qbench.benchmarks.analysis.sums import Floats
-from qbench.benchmarks.analysis.unpaired import gap
 
 SAMPLES = 1209
 """gsm8k_platinum, three seeds, Qwen3-30B-A3B in NVFP4 (llm-compressor 2922 and 3001)."""

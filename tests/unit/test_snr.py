@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qbench.benchmarks.analysis.noise import divergence, length_spread, std_at_accuracy
-from qbench.benchmarks.analysis.snr import chance, decision_accuracy, noise, ratio, signal
+from qbench.benchmarks.analysis.noise.flips import divergence, length_spread, std_at_accuracy
+from qbench.benchmarks.analysis.noise.snr import chance, decision_accuracy, noise, ratio, signal
 from qbench.benchmarks.analysis.sums import Floats
 from tests.worked import WORKED
 

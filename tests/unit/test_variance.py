@@ -7,9 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from qbench.benchmarks.analysis.noise import std_interval
-from qbench.benchmarks.analysis.sums import Floats
-from qbench.benchmarks.analysis.variance import (
+from qbench.benchmarks.analysis.noise.flips import std_interval
+from qbench.benchmarks.analysis.noise.variance import (
     Components,
     complete,
     components,
@@ -17,6 +16,7 @@ from qbench.benchmarks.analysis.variance import (
     hidden,
     spreads,
 )
+from qbench.benchmarks.analysis.sums import Floats
 
 
 def made(

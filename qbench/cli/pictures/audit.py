@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qbench.cli.pictures.canvas import GREY, said, whiskers
-from qbench.service.reports.audit_values import Audit, AuditRow
+from qbench.service.reports.audit.values import Audit, AuditRow
 
 MOST = 4
 """Groups that are painted side by side; the first ones."""

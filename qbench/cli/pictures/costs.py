@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qbench.cli.pictures.canvas import GREY, colour, said
-from qbench.service.reports.cost_values import CostOfPass, CostsOfPass
+from qbench.service.reports.cost.values import CostOfPass, CostsOfPass
 from qbench.service.reports.values import Estimate
 
 STATISTICS = (("ratio-of-means", "ratio_of_means", "o"), ("per-problem V", "per_problem_mean", "s"))

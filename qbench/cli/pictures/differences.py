@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from qbench.cli.pictures.canvas import COLOURS, GREY
-from qbench.service.reports.comparison_values import Comparison, Pairs
+from qbench.service.reports.comparison.values import Comparison, Pairs
 from qbench.service.reports.values import Estimate
 
 HEIGHT = 0.32

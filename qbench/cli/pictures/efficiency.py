@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qbench.cli.pictures.canvas import GREY, colour
-from qbench.service.reports.efficiency_values import Costed, Efficiency
+from qbench.service.reports.efficiency.values import Costed, Efficiency
 
 THICK = 0.38
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from qbench.cli.pictures.canvas import GREY
-from qbench.service.reports.forecast import Forecast
+from qbench.service.reports.prospect.forecast import Forecast
 
 
 def paint(figure: Figure, report: Forecast) -> None:

@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter
 
 from qbench.cli.pictures.canvas import COLOURS, GREY, MARKERS, colour
 from qbench.cli.pictures.labels import Named, place
-from qbench.service.reports.frontier_values import Axis, Frontier, FrontierGroup, Point
+from qbench.service.reports.frontier.values import Axis, Frontier, FrontierGroup, Point
 from qbench.service.reports.values import Estimate
 
 MARKS = {"emulated": "†", "weight-only fallback": "‡"}

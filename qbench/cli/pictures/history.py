@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qbench.cli.pictures.canvas import GREY, colour
-from qbench.service.reports.frontier_history_values import FrontierHistory, FrontierStep
+from qbench.service.reports.history.values import FrontierHistory, FrontierStep
 from qbench.service.reports.values import Estimate
 
 

@@ -7,7 +7,7 @@ import math
 from matplotlib.figure import Figure
 
 from qbench.cli.pictures.canvas import GREY, colour
-from qbench.service.reports.noise_values import ItemReport, RunNoise, SignalNoise
+from qbench.service.reports.noise.values import ItemReport, RunNoise, SignalNoise
 
 MOST = 30
 """Parts that fit on a picture; the clearest and, of those left out, none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from qbench.cli.pictures.canvas import MARKERS, colour
-from qbench.service.reports.profile_values import Point, Profiled, Profiles
+from qbench.service.reports.efficiency.profile_values import Point, Profiled, Profiles
 
 LINES = ("-", "--", ":", "-.")
 

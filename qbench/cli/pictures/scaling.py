@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from qbench.cli.pictures.canvas import GREY, MARKERS, colour
-from qbench.service.reports.scaling_values import Depth, Scaling, SystemScaling
+from qbench.service.reports.scaling.values import Depth, Scaling, SystemScaling
 
 
 def paint(figure: Figure, report: Scaling) -> None:

@@ -15,7 +15,7 @@ from qbench.cli.render.console import (
     plus_minus,
     table,
 )
-from qbench.service.reports.audit_values import Audit, AuditRow
+from qbench.service.reports.audit.values import Audit, AuditRow
 from qbench.service.reports.values import Verdict
 
 MOST = 12

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from qbench.cli.render.console import dim, draw, out, percent, plain, table
 from qbench.cli.render.tables import money, scaled, unit_for
-from qbench.service.reports.cost_values import CostsOfPass, FrontierValue
-from qbench.service.reports.cost_words import amount, interval
+from qbench.service.reports.cost.values import CostsOfPass, FrontierValue
+from qbench.service.reports.cost.words import amount, interval
 from qbench.service.reports.values import Estimate
 
 

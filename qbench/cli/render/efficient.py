@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qbench.cli.render.console import count, dim, dollars, draw, out, percent, plain, table
-from qbench.service.reports.efficiency_values import Costed, Efficiency
+from qbench.service.reports.efficiency.values import Costed, Efficiency
 from qbench.service.reports.values import Estimate
 
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from qbench.cli.render.console import dim, draw, out, percent, plain, table
 from qbench.cli.render.tables import scaled, unit_for
-from qbench.service.reports.forecast import Forecast, Predicted, Range
+from qbench.service.reports.prospect.forecast import Forecast, Predicted, Range
 
 
 def forecast(found: Forecast) -> None:

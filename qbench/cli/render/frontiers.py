@@ -8,8 +8,8 @@ from rich.table import Table
 
 from qbench.cli.render.console import count, dim, draw, out, percent, plain, table
 from qbench.cli.render.tables import MARKS, scaled, unit_for
-from qbench.service.reports.frontier_values import Axis, Frontier, FrontierGroup, Point, Without
-from qbench.service.reports.frontier_words import percent as chance
+from qbench.service.reports.frontier.values import Axis, Frontier, FrontierGroup, Point, Without
+from qbench.service.reports.frontier.words import percent as chance
 from qbench.service.reports.values import Estimate
 
 MOST_BEATEN = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qbench.cli.render.console import clip, count, dim, draw, out, percent, plain, table
-from qbench.service.reports.noise_values import Item, ItemReport
+from qbench.service.reports.noise.values import Item, ItemReport
 
 MOST = 10
 """Samples shown; --json has all."""

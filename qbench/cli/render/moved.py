@@ -9,7 +9,7 @@ from rich.text import Text
 
 from qbench.cli.render.console import dim, dollars, draw, out, percent, plain, table
 from qbench.cli.render.timeline import sparkline
-from qbench.service.reports.frontier_history_values import FrontierHistory, FrontierStep
+from qbench.service.reports.history.values import FrontierHistory, FrontierStep
 from qbench.service.reports.values import Estimate
 
 

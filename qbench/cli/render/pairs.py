@@ -7,7 +7,7 @@ from rich.text import Text
 
 from qbench.cli.render.console import count, dim, draw, out, percent, plain, table
 from qbench.cli.render.tables import COLOURS
-from qbench.service.reports.comparison_values import Comparison, Pairs
+from qbench.service.reports.comparison.values import Comparison, Pairs
 from qbench.service.reports.values import Estimate
 
 CORRECTIONS = {"holm": "Holm", "bh": "Benjamini and Hochberg"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qbench.cli.render.console import count, dim, dollars, draw, out, plain, seconds, table
-from qbench.service.reports.planning_values import Design, Settling
+from qbench.service.reports.prospect.values import Design, Settling
 
 
 def design(found: Design) -> None:

@@ -16,7 +16,7 @@ from qbench.cli.render.console import (
     table,
 )
 from qbench.service.profiles import Profile
-from qbench.service.reports.profile_values import Metric, Profiled, Profiles
+from qbench.service.reports.efficiency.profile_values import Metric, Profiled, Profiles
 from qbench.service.reports.values import Estimate
 
 

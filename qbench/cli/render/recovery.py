@@ -9,7 +9,7 @@ from rich.text import Text
 
 from qbench.cli.render.console import count, dim, draw, out, percent, plain, table
 from qbench.cli.render.tables import COLOURS, MARKS
-from qbench.service.reports.recovery_values import FormatComparison, FormatReport, Kept, ModelReport
+from qbench.service.reports.recovery.values import FormatComparison, FormatReport, Kept, ModelReport
 from qbench.service.reports.values import Estimate, Flips
 
 

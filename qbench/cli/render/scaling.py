@@ -10,7 +10,7 @@ from rich.text import Text
 
 from qbench.cli.render.console import clip, count, dim, dollars, draw, out, percent, plain, table
 from qbench.cli.render.tables import scaled, unit_for
-from qbench.service.reports.scaling_values import (
+from qbench.service.reports.scaling.values import (
     Accepted,
     Checked,
     Choice,

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from qbench.cli.render.console import count, dim, draw, out, percent, plain, plus_minus, table
 from qbench.cli.render.recovery import ends
-from qbench.service.reports.noise_values import RunNoise, SignalNoise, short_names
+from qbench.service.reports.noise.values import RunNoise, SignalNoise, short_names
 from qbench.service.reports.values import Estimate
 
 MOST = 24

@@ -10,7 +10,7 @@ from rich.text import Text
 from qbench.cli.render.console import dim, dollars, draw, out, percent, plain, table
 from qbench.cli.render.tables import leaderboard
 from qbench.service.notices import headline
-from qbench.service.reports.history import History, Mark, Priced, Track
+from qbench.service.reports.history.report import History, Mark, Priced, Track
 from qbench.service.reports.values import Estimate
 from qbench.service.repricing import Repriced
 from qbench.service.schedules import Alert, Firing, Schedule

@@ -12,7 +12,7 @@ from qbench.service.api.answers import Cursor, Limit, answer, cursor_of, key_of,
 from qbench.service.api.deps import Reader, StoreDep
 from qbench.service.api.runs import link
 from qbench.service.listing import AttemptDetail, AttemptPage
-from qbench.service.reports.comparison import find_system
+from qbench.service.reports.comparison.report import find_system
 from qbench.service.reports.values import SCHEMA, to_json
 from qbench.service.store import Store
 

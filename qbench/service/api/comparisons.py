@@ -6,16 +6,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from qbench.benchmarks.analysis.multiplicity import Correction
+from qbench.benchmarks.analysis.comparison.multiplicity import Correction
 from qbench.service.api.answers import answer, says
 from qbench.service.api.deps import Basis, Reader, StoreDep
-from qbench.service.reports.comparison import comparison
-from qbench.service.reports.comparison_values import Comparison, Pairs
-from qbench.service.reports.pairs import pairs_of
-from qbench.service.reports.planning import settling
-from qbench.service.reports.planning_values import Settling
-from qbench.service.reports.recovery import recovery_of
-from qbench.service.reports.recovery_values import FormatComparison
+from qbench.service.reports.comparison.pairs import pairs_of
+from qbench.service.reports.comparison.report import comparison
+from qbench.service.reports.comparison.values import Comparison, Pairs
+from qbench.service.reports.prospect.design import settling
+from qbench.service.reports.prospect.values import Settling
+from qbench.service.reports.recovery.report import recovery_of
+from qbench.service.reports.recovery.values import FormatComparison
 
 router = APIRouter(prefix="/v1/runs/{run}", tags=["results"])
 

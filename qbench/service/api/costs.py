@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from qbench.service.api.answers import answer, says
 from qbench.service.api.deps import Basis, PricesDep, Reader, StoreDep
-from qbench.service.reports.cost_options import MOST_RETRIES, CostOptions
-from qbench.service.reports.cost_values import CostsOfPass
-from qbench.service.reports.costs import costs_of_pass
+from qbench.service.reports.cost.options import MOST_RETRIES, CostOptions
+from qbench.service.reports.cost.report import costs_of_pass
+from qbench.service.reports.cost.values import CostsOfPass
 
 router = APIRouter(prefix="/v1/runs/{run}", tags=["results"])
 

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query, Response
 
 from qbench.service.api.answers import answer, says
 from qbench.service.api.deps import Basis, PricesDep, Reader, StoreDep
-from qbench.service.reports.efficiency import Wanted, efficiency_of
-from qbench.service.reports.efficiency_values import Efficiency
-from qbench.service.reports.profiles import Nominal
-from qbench.service.reports.weighing import DEFAULT_WEIGHTS
+from qbench.service.reports.efficiency.profiles import Nominal
+from qbench.service.reports.efficiency.report import Wanted, efficiency_of
+from qbench.service.reports.efficiency.values import Efficiency
+from qbench.service.reports.efficiency.weighing import DEFAULT_WEIGHTS
 
 router = APIRouter(prefix="/v1/runs/{run}", tags=["results"])
 

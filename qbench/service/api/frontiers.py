@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query, Response
 
 from qbench.service.api.answers import answer, says
 from qbench.service.api.deps import Basis, Reader, StoreDep
-from qbench.service.reports.frontier import frontier_of
-from qbench.service.reports.frontier_choice import GROUPINGS, Asked, read_choice
-from qbench.service.reports.frontier_values import Frontier
-from qbench.service.reports.objectives import OBJECTIVES
+from qbench.service.reports.frontier.choice import GROUPINGS, Asked, read_choice
+from qbench.service.reports.frontier.objectives import OBJECTIVES
+from qbench.service.reports.frontier.report import frontier_of
+from qbench.service.reports.frontier.values import Frontier
 
 router = APIRouter(prefix="/v1/runs/{run}", tags=["results"])
 

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query, Response
 
 from qbench.service.api.answers import answer, says
 from qbench.service.api.deps import Reader, StoreDep
-from qbench.service.reports.items import items_of
-from qbench.service.reports.noise import noise_of
-from qbench.service.reports.noise_values import ItemReport, PartKind, RunNoise, SignalNoise
-from qbench.service.reports.repeats import MOST
-from qbench.service.reports.signal_noise import signal_noise
+from qbench.service.reports.noise.items import items_of
+from qbench.service.reports.noise.repeats import MOST
+from qbench.service.reports.noise.report import noise_of
+from qbench.service.reports.noise.signal import signal_noise
+from qbench.service.reports.noise.values import ItemReport, PartKind, RunNoise, SignalNoise
 
 router = APIRouter(prefix="/v1", tags=["results"])
 

@@ -7,8 +7,8 @@ from fastapi.concurrency import run_in_threadpool
 
 from qbench.service.api.answers import answer, body_of, says, takes
 from qbench.service.api.deps import Reader, StoreDep
-from qbench.service.reports.planning_values import Planned
-from qbench.service.reports.prospect import Prospect, prospect_of
+from qbench.service.reports.prospect.report import Prospect, prospect_of
+from qbench.service.reports.prospect.values import Planned
 
 router = APIRouter(prefix="/v1/plan", tags=["runs"])
 

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Response
 
 from qbench.service.api.answers import answer, says
 from qbench.service.api.deps import Basis, Reader, StoreDep
-from qbench.service.reports.scaling import scaling_of
-from qbench.service.reports.scaling_values import CostUnit, Scaling, ScalingAsked
+from qbench.service.reports.scaling.report import scaling_of
+from qbench.service.reports.scaling.values import CostUnit, Scaling, ScalingAsked
 
 router = APIRouter(prefix="/v1/runs/{run}", tags=["results"])
 

@@ -12,10 +12,10 @@ from qbench.service import timetable
 from qbench.service.api.answers import answer, body_of, problems_of, says, takes
 from qbench.service.api.deps import DeskDep, PricesDep, Reader, Runner, StoreDep
 from qbench.service.keys import audited
-from qbench.service.reports.cost_options import CostOptions
-from qbench.service.reports.frontier_history import Ask, frontier_history
-from qbench.service.reports.frontier_history_values import FrontierHistory
-from qbench.service.reports.history import MOST, History, history_of
+from qbench.service.reports.cost.options import CostOptions
+from qbench.service.reports.history.frontier import Ask, frontier_history
+from qbench.service.reports.history.report import MOST, History, history_of
+from qbench.service.reports.history.values import FrontierHistory
 from qbench.service.repricing import Repriced, keep, reprice
 from qbench.service.schedules import Recurring, Schedule
 from qbench.service.scheduling import fire

@@ -10,22 +10,22 @@ import numpy as np
 from msgspec.structs import replace
 
 from qbench.benchmarks.analysis.clusters import PassRate, pass_rate
-from qbench.benchmarks.analysis.multiplicity import holm
-from qbench.benchmarks.analysis.noise import FlipRate, flips
-from qbench.benchmarks.analysis.outcomes import Outcomes
-from qbench.benchmarks.analysis.paired import (
+from qbench.benchmarks.analysis.comparison.multiplicity import holm
+from qbench.benchmarks.analysis.comparison.paired import (
     Difference,
     difference,
     differences,
     needed,
     verdict,
 )
+from qbench.benchmarks.analysis.noise.flips import FlipRate, flips
+from qbench.benchmarks.analysis.outcomes import Outcomes
 from qbench.benchmarks.analysis.resampling import resampled
 from qbench.benchmarks.analysis.sums import Floats, Sums, sums
 from qbench.benchmarks.analysis.validity import Counts, count, invalid
 from qbench.errors import ConfigError
 from qbench.service.domain import Basis, Endpoint, Run, System
-from qbench.service.reports.sequential import Rounds
+from qbench.service.reports.sequential.report import Rounds
 from qbench.service.reports.values import Estimate, Flips, NoiseFloor, Verdict
 from qbench.service.rounds import sample_rounds
 from qbench.service.store import Store

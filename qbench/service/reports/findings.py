@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qbench.service.domain import Endpoint, RunStatus, variant
-from qbench.service.reports.energy_words import energy_notes
+from qbench.service.reports.cost.energy import energy_notes
 from qbench.service.reports.evidence import Evidence
 from qbench.service.reports.startups import kernel_notes, parser_notes, startup_notes
 from qbench.service.reports.values import Estimate, NoiseFloor, Row, Verdict

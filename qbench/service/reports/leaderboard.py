@@ -7,14 +7,18 @@ from decimal import Decimal
 
 import numpy as np
 
-from qbench.benchmarks.analysis.costofpass import per_problem, ratio_interval, ratio_of_means
-from qbench.benchmarks.analysis.pareto import losses, members
+from qbench.benchmarks.analysis.economics.costofpass import (
+    per_problem,
+    ratio_interval,
+    ratio_of_means,
+)
+from qbench.benchmarks.analysis.frontier.pareto import losses, members
 from qbench.benchmarks.analysis.resampling import percentile_interval
 from qbench.benchmarks.analysis.validity import Counts
 from qbench.service.domain import Basis, Endpoint, System
 from qbench.service.reports.evidence import Evidence, estimate, known_mean
 from qbench.service.reports.findings import notes, summary
-from qbench.service.reports.stopping import noted, stopping_notes, stopping_of, stops
+from qbench.service.reports.sequential.stopping import noted, stopping_notes, stopping_of, stops
 from qbench.service.reports.values import Estimate, Leaderboard, Row, Validity
 from qbench.service.store import Store
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qbench.benchmarks.analysis.costofpass import per_problem
+from qbench.benchmarks.analysis.economics.costofpass import per_problem
 from qbench.benchmarks.analysis.outcomes import SCORED, Outcomes
 from qbench.benchmarks.analysis.sums import Floats, dollars
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from qbench.benchmarks.analysis.comparison.recovery import Ratio
 from qbench.benchmarks.analysis.efficiency.runtime import t_point
-from qbench.benchmarks.analysis.recovery import Ratio
 from qbench.benchmarks.analysis.sums import Floats
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
+from qbench.benchmarks.analysis.comparison.recovery import Ratio
 from qbench.benchmarks.analysis.efficiency.runtime import t_point
-from qbench.benchmarks.analysis.recovery import Ratio
 from qbench.benchmarks.analysis.sums import Floats
 
 SECONDS_PER_HOUR = 3600

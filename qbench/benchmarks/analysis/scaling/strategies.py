@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from qbench.benchmarks.analysis.pareto import losses, members
+from qbench.benchmarks.analysis.frontier.pareto import losses, members
 from qbench.benchmarks.analysis.scaling.coverage import coverage, voted
 from qbench.benchmarks.analysis.scaling.tallies import Row
 from qbench.benchmarks.analysis.scaling.verifier import Tries, Verifier, answers, measured
