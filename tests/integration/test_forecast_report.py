@@ -1,8 +1,6 @@
 """Forecasts from runs that the scripted engine made."""
 
-import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +9,15 @@ import pytest
 from qbench.benchmarks.chat import Sampling
 from qbench.cli.pictures import drawn
 from qbench.cli.render import forecasts
-from qbench.service.domain import Controls, Request
+from qbench.service.domain import Request
 from qbench.service.order import Order, to_request
-from qbench.service.plan import draw_samples, make_plan
-from qbench.service.pricebook import read_prices
+from qbench.service.plan import draw_samples
 from qbench.service.reports.prospect.forecast import Forecast, forecast_of
 from qbench.service.reports.prospect.report import Prospect, prospect_of
 from qbench.service.reports.prospect.values import Planned
 from qbench.service.reports.values import from_json, to_json
 from qbench.service.store import Store
-from qbench.workers.progress import Silent
-from qbench.workers.steps import execute
+from tests.scripted_runs import made_run
 
 ACCURACY = {"bf16": 0.85, "fp8": 0.8, "w4a16": 0.3}
 
@@ -41,9 +37,7 @@ def order(**changes: Any) -> Order:
 
 
 def run(store: Store, wanted: Order) -> None:
-    plan = make_plan(to_request(wanted), Controls(), now=datetime.now(UTC))
-    store.create_run(plan.run, plan.cells, plan.shards, plan.samples)
-    asyncio.run(execute(plan.run, store, read_prices(), Silent()))
+    made_run(store, wanted)
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,17 +14,13 @@ from rich.console import Console
 from qbench.cli.pictures import drawn as painted
 from qbench.cli.render import console, pairs
 from qbench.errors import ConfigError
-from qbench.service.domain import Controls
-from qbench.service.order import Order, to_request
-from qbench.service.plan import make_plan
-from qbench.service.pricebook import read_prices
+from qbench.service.order import Order
 from qbench.service.reports.comparison.pairs import pairs_of
 from qbench.service.reports.comparison.report import comparison
 from qbench.service.reports.comparison.values import Comparison, Pairs
 from qbench.service.reports.values import from_json, to_json
 from qbench.service.store import Store
-from qbench.workers.progress import Silent
-from qbench.workers.steps import execute
+from tests.scripted_runs import made_run
 
 SKILL = {"bf16": 0.8, "fp8": 0.8, "w4a16": 0.3, "nvfp4": 0.76}
 
@@ -41,10 +35,7 @@ def made(store: Store, formats: str = "fp8,w4a16,nvfp4", **options: object) -> s
         levels=(1, 2, 3),
         options={"accuracy": SKILL} | options,
     )
-    plan = make_plan(to_request(order), Controls(), now=datetime.now(UTC))
-    store.create_run(plan.run, plan.cells, plan.shards, plan.samples)
-    asyncio.run(execute(plan.run, store, read_prices(), Silent()))
-    return plan.run.id
+    return made_run(store, order)
 
 
 @pytest.fixture(scope="module")

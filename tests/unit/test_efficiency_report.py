@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,11 +23,10 @@ from qbench.service.reports.efficiency.values import Costed, Efficiency
 from qbench.service.reports.efficiency.weighing import read_weights
 from qbench.service.reports.values import from_json, to_json
 from qbench.service.store import Store
-from qbench.workers.progress import Silent
-from qbench.workers.steps import execute
 from tests.integration.made import attempt, create, errored, recorded, request, turn
 from tests.integration.made import system as recorded_system
 from tests.profiles import made_profile, seconds
+from tests.scripted_runs import made_run
 
 
 def made(store: Store, *, formats: tuple[str, ...] = ("fp8", "w4a16"), **options: Any) -> str:
@@ -43,10 +41,7 @@ def made(store: Store, *, formats: tuple[str, ...] = ("fp8", "w4a16"), **options
         sampling=Sampling(),
         options={"accuracy": {"bf16": 0.9, "fp8": 0.9, "w4a16": 0.4}} | options,
     )
-    plan = make_plan(to_request(order), Controls(), now=datetime.now(UTC))
-    store.create_run(plan.run, plan.cells, plan.shards, plan.samples)
-    asyncio.run(execute(plan.run, store, read_prices(), Silent()))
-    return plan.run.id
+    return made_run(store, order)
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import math
 import shlex
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 
 import pytest
 from msgspec.structs import replace
@@ -23,14 +21,11 @@ from qbench.errors import ConfigError
 from qbench.service.commandline import command_of
 from qbench.service.domain import Controls, Limits, Request, Strategy
 from qbench.service.order import Order, to_request
-from qbench.service.plan import make_plan
-from qbench.service.pricebook import read_prices
 from qbench.service.reports.prospect.design import designed, settling
 from qbench.service.reports.prospect.values import Design, Settling
 from qbench.service.reports.values import from_json, to_json
 from qbench.service.store import Store
-from qbench.workers.progress import Silent
-from qbench.workers.steps import execute
+from tests.scripted_runs import made_run
 
 SKILL = {"bf16": 0.8, "fp8": 0.8, "w4a16": 0.76}
 ORDER = Order(
@@ -45,10 +40,7 @@ ORDER = Order(
 
 
 def made(store: Store, order: Order = ORDER) -> str:
-    plan = make_plan(to_request(order), Controls(), now=datetime.now(UTC))
-    store.create_run(plan.run, plan.cells, plan.shards, plan.samples)
-    asyncio.run(execute(plan.run, store, read_prices(), Silent()))
-    return plan.run.id
+    return made_run(store, order)
 
 
 @pytest.fixture(scope="module")

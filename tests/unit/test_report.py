@@ -1,10 +1,8 @@
 """Reports of whole runs made with the scripted engine."""
 
-import asyncio
 import json
 import math
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +10,13 @@ import pytest
 
 from qbench.benchmarks.chat import Sampling
 from qbench.errors import NotFound
-from qbench.service.domain import Controls
-from qbench.service.order import Order, to_request
-from qbench.service.plan import make_plan
-from qbench.service.pricebook import read_prices
+from qbench.service.order import Order
 from qbench.service.reports.comparison.report import comparison
 from qbench.service.reports.frontier.report import frontier_of
 from qbench.service.reports.leaderboard import leaderboard_of
 from qbench.service.reports.values import to_json
 from qbench.service.store import Store
-from qbench.workers.progress import Silent
-from qbench.workers.steps import execute
+from tests.scripted_runs import made_run
 
 
 def made(store: Store, **options: Any) -> str:
@@ -36,10 +30,7 @@ def made(store: Store, **options: Any) -> str:
         sampling=Sampling(),
         options={"accuracy": {"bf16": 0.8, "fp8": 0.8, "w4a16": 0.3}} | options,
     )
-    plan = make_plan(to_request(order), Controls(), now=datetime.now(UTC))
-    store.create_run(plan.run, plan.cells, plan.shards, plan.samples)
-    asyncio.run(execute(plan.run, store, read_prices(), Silent()))
-    return plan.run.id
+    return made_run(store, order)
 
 
 @pytest.fixture(scope="module")

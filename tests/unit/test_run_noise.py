@@ -25,6 +25,7 @@ from qbench.service.store import Store
 from qbench.workers.progress import Silent
 from qbench.workers.steps import execute
 from tests.integration.made import attempt, create, recorded, request, system
+from tests.scripted_runs import made_run
 
 UNSTEADY = 0.2
 
@@ -40,10 +41,7 @@ def made(store: Store, concurrency: int = 4, suite: str = "sums", **options: Any
         options={"accuracy": {"*": 0.8, "w4a16": 0.3}} | options,
     )
     controls = Controls(concurrency=concurrency)
-    plan = make_plan(to_request(order), controls, now=datetime.now(UTC))
-    store.create_run(plan.run, plan.cells, plan.shards, plan.samples)
-    asyncio.run(execute(plan.run, store, read_prices(), Silent()))
-    return plan.run.id
+    return made_run(store, order, controls)
 
 
 @pytest.fixture(scope="module")
@@ -209,10 +207,7 @@ def once(store: Store, *, epochs: int = 1, noise_floor: bool = False, **options:
         seed=5 + epochs,
         options={"accuracy": {"*": 0.8, "w4a16": 0.3}} | options,
     )
-    plan = make_plan(to_request(order), Controls(), now=datetime.now(UTC))
-    store.create_run(plan.run, plan.cells, plan.shards, plan.samples)
-    asyncio.run(execute(plan.run, store, read_prices(), Silent()))
-    return plan.run.id
+    return made_run(store, order)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,7 +16,6 @@ from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import Controls
 from qbench.service.order import Order, to_request
 from qbench.service.plan import make_plan
-from qbench.service.pricebook import read_prices
 from qbench.service.reports.efficiency.shapes import decoder_of
 from qbench.service.reports.leaderboard import leaderboard_of
 from qbench.service.reports.scaling.finding import price
@@ -25,8 +23,7 @@ from qbench.service.reports.scaling.report import scaling_of
 from qbench.service.reports.scaling.values import Scaling, ScalingAsked, SystemScaling
 from qbench.service.reports.values import from_json, to_json
 from qbench.service.store import Store
-from qbench.workers.progress import Silent
-from qbench.workers.steps import execute
+from tests.scripted_runs import made_run
 
 ASKED = ScalingAsked()
 EPOCHS = 8
@@ -57,10 +54,7 @@ def made(
         options={"accuracy": ACCURACY, "unsteady": 1.0} | options,
     )
     controls = Controls(hardware=hardware, probe=False)
-    plan = make_plan(to_request(order), controls, now=datetime.now(UTC))
-    store.create_run(plan.run, plan.cells, plan.shards, plan.samples)
-    asyncio.run(execute(plan.run, store, read_prices(), Silent()))
-    return plan.run.id
+    return made_run(store, order, controls)
 
 
 @pytest.fixture(scope="module")
