@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from qbench.benchmarks.analysis.clusters import clustered_mean, pass_rate, standard_error
+from qbench.benchmarks.analysis.rates import wilson
 from qbench.benchmarks.analysis.sums import Floats
 
 UNEVEN = np.repeat(np.arange(7, dtype=np.int32), [1, 2, 3, 5, 8, 13, 2])
@@ -117,3 +118,18 @@ def test_coverage_in_families_of_uneven_size(p: float, correlation: float, numbe
         assert found is not None
         covered += found.low <= p <= found.high
     assert covered / 1_500 > 0.94 - 3 * 0.006
+
+
+def test_one_failing_sample_of_many_is_no_wider_than_wilson() -> None:
+    """Its square is all there is to learn a variance from: Student's quantile would be 4.3."""
+    rates = np.ones(200)
+    rates[3] = 0.0
+    found = pass_rate(rates, np.full(200, 8.0), np.arange(200, dtype=np.int32))
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(wilson(199, 200))
+
+
+def test_families_are_worth_as_many_as_kish_says() -> None:
+    family = np.repeat(np.arange(3, dtype=np.int32), [1, 2, 3])
+    found = clustered_mean(np.array([0.0, 1.0, 1.0, 0.0, 1.0, 1.0]), family)
+    assert found.worth == pytest.approx(36 / 14)

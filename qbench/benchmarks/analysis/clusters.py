@@ -37,6 +37,9 @@ class Mean:
     clusters: int
     freedom: float = math.nan
     """Degrees of freedom of ``error``; NaN stands for ``clusters - 1``."""
+    worth: float = math.nan
+    """Families of one size that these are worth (Kish): what is left of the samples if all of a
+    family always agree. NaN stands for ``clusters``."""
 
     @property
     def quantile_freedom(self) -> float:
@@ -72,7 +75,14 @@ def clustered_mean(values: Floats, family: NDArray[np.int32]) -> Mean:
     squares = residuals**2 / (1 - sizes / n)
     error = math.sqrt(float(squares.sum())) / n
     freedom = _freedom(squares, sizes, float(kept.var()))
-    return Mean(value=mean, error=error, n=n, clusters=len(sizes), freedom=freedom)
+    return Mean(
+        value=mean,
+        error=error,
+        n=n,
+        clusters=len(sizes),
+        freedom=freedom,
+        worth=n**2 / float(sizes @ sizes),
+    )
 
 
 def _freedom(squares: Floats, sizes: Floats, variance: float) -> float:
@@ -165,7 +175,9 @@ def pass_rate(rates: Floats, attempts: Floats, family: NDArray[np.int32]) -> Pas
     Wilson's on the *effective* number of independent attempts p (1 - p) / error^2, with Student's
     quantile in place of the normal one (Korn and Graubard, Survey Methodology 24, 1998; Franco et
     al., J. Survey Statistics and Methodology 7, 2019); with fewer than ``FEW`` families no narrower
-    than Wilson's on the number of families, which alone is left where all of them agree. No
+    than Wilson's on the number of families, which alone is left where all of them agree. Never
+    wider than Wilson's on what the families are worth: more than that cannot correlate, and where
+    one family of many holds all the difference, Student's quantile knows next to nothing. No
     interval has width zero. None when nothing was scored.
     """
     mean = clustered_mean(rates, family)
@@ -193,5 +205,8 @@ def _of_families(mean: Mean) -> tuple[float, float, str]:
     trials = mean.value * (1 - mean.value) / mean.error**2
     low, high = wilson(mean.value * trials, trials, mean.student())
     if mean.clusters < FEW:
-        low, high = min(low, plain[0]), max(high, plain[1])
+        return min(low, plain[0]), max(high, plain[1]), "cluster-robust"
+    least = wilson(mean.value * mean.worth, mean.worth)
+    if high - low > least[1] - least[0]:
+        low, high = least
     return low, high, "cluster-robust"
