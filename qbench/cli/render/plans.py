@@ -12,8 +12,9 @@ def design(found: Design) -> None:
     made = table("Samples to show", "one comparison>", f"Holm over {k}>")
     for need in found.needs:
         made.add_row(plain(need.question), count(need.alone), count(need.corrected))
+    tries = "attempt" if found.epochs == 1 else "attempts"
     made.caption = (
-        f"{100 * found.power:g} % power, {found.epochs} attempts a sample; variance of a sample's "
+        f"{100 * found.power:g} % power, {found.epochs} {tries} a sample; variance of a sample's "
         f"difference {found.between:.3g} + {found.within:.3g} / epochs, design effect "
         f"{found.effect:.2f} ({found.source})"
     )
