@@ -34,7 +34,10 @@ def loaded(folder: Path) -> Loaded:
 @pytest.fixture
 def slots(loaded: Loaded) -> Slots:
     config: Any = loaded.model.config
-    return Slots(config, 6, 2048, dtype=torch.float32, device="cpu")
+    made = Slots(config, 6, 2048, dtype=torch.float32, device="cpu")
+    made.keys.fill_(torch.nan)  # whoever reads what nobody wrote will show it
+    made.values.fill_(torch.nan)
+    return made
 
 
 @pytest.fixture
@@ -100,7 +103,8 @@ def test_so_does_a_batch_whose_single_tokens_are_attended_together(
     folder: Path, slots: Slots, batcher: Batcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batching, "Step", partial(Step, together=True))  # as on a GPU
-    slots.values.zero_()  # where memory begins as zeros: masked values still get multiplied
+    slots.keys.zero_()  # where memory begins as zeros: what is masked is still multiplied
+    slots.values.zero_()
     asked = prompts(6, 20)
     made = [submit(batcher, tokens) for tokens in asked]
     assert [finished(one) for one in made] == [alone(folder, tokens, 12) for tokens in asked]
