@@ -99,6 +99,6 @@ def until(condition: Callable[[], bool], *, limit_s: float = 60, every_s: float 
         time.sleep(every_s)
 
 
-def at_rest(store: Store, run: Run, *, limit_s: float = 60) -> RunStatus:
+def at_rest(store: Store, run: Run, *, limit_s: float = 150) -> RunStatus:
     until(lambda: store.run(run.id).status in RESTING, limit_s=limit_s)
     return store.run(run.id).status
