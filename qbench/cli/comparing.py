@@ -92,6 +92,11 @@ def compare(
         )
     if by and plot:
         raise ConfigError("There is no picture of --by format.", hint="Draw --all, or two systems.")
+    if by and non_inferior:
+        raise ConfigError(
+            "--by format judges by its own rule.",
+            hint="Use --non-inferior with --all or two systems.",
+        )
     with open_source(server, database) as source:
         if by:
             _by_format(source.ask(_recovery(ref, basis_of(basis))), json=json)

@@ -66,8 +66,14 @@ def _plan(
     plot: str,
 ) -> None:
     if settle:
+        if plot or mde:
+            raise ConfigError("--settle has no picture and no --mde.", hint="Leave them out.")
         _settle(wish, settle)
         return
+    if discordant is not None and not mde:
+        raise ConfigError(
+            "--discordant is an assumption of --mde.", hint="Add --mde 1pt, or leave it out."
+        )
     wanted = Prospect(
         order=wish.order,
         controls=wish.controls,
@@ -97,14 +103,14 @@ def _draw(found: Forecast | None, file: str) -> None:
 
 
 def _planned(wish: Wish, wanted: Prospect) -> Planned:
-    """Plan here, or where a server's past runs are; this machine adds what it knows."""
-    request, prices = to_request(wish.order), read_prices()
-    plan = make_plan(request, wish.controls, now=datetime.now(UTC))
-    refusals = {s.label: load_engine(s.engine).refuse(s) for s in request.systems}
+    """Plan where a server's past runs are, or here; this machine adds what it knows."""
     place = place_of(wish.server, wish.database)
     if place:
         with connected(place) as http:
             return RemoteSource(http).post(Planned, "/v1/plan", wanted)
+    request, prices = to_request(wish.order), read_prices()
+    plan = make_plan(request, wish.controls, now=datetime.now(UTC))
+    refusals = {s.label: load_engine(s.engine).refuse(s) for s in request.systems}
     places = {s.id: wish.controls.hardware or expected_hardware(s) for s in request.systems}
     with Store.open(wish.database) as store:
         found = prospect_of(store, wanted, places=places)

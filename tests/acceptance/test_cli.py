@@ -211,6 +211,22 @@ def test_a_plan_writes_nothing_and_says_what_can_be_detected(qbench: Program) ->
     assert qbench("runs", "--json").json["runs"] == []
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("plan", "--settle", "last", "--plot", "out.svg"), "--settle has no picture"),
+        (("plan", "--suite", "sums", "--discordant", "0.2"), "--discordant is an assumption"),
+        (("compare", "last", "--by", "format", "--non-inferior"), "--by format judges"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(
+    qbench: Program, command: tuple[str, ...], said: str
+) -> None:
+    ended = qbench(*command)
+    assert ended.code == 2, ended.talk
+    assert said in ended.talk
+
+
 def test_every_option_is_an_environment_variable(qbench: Program) -> None:
     chosen = {
         "QBENCH_RUN_SUITE": "sums",
