@@ -80,6 +80,18 @@ def test_the_spread_over_runs_is_the_same(
     assert (alone.code, alone.talk) == (elsewhere.code, elsewhere.talk)
 
 
+def test_a_plan_knows_the_past_runs_of_a_server(finished: Program, server: str) -> None:
+    order = ("plan", "--suite", "sums", "--engine", "scripted", "-f", "fp8", "-n", "60", "--json")
+    here = finished(*order, "--mde", "5pt").json
+    there = finished(*order, "--mde", "5pt", "--server", server, QBENCH_DATABASE="").json
+    assert here["forecast"]["rows"]
+    assert there["design"]["needs"] == here["design"]["needs"]
+    assert there["forecast"]["runs"] == here["forecast"]["runs"]
+    assert [row["label"] for row in there["forecast"]["rows"]] == [
+        row["label"] for row in here["forecast"]["rows"]
+    ]
+
+
 def test_export_and_one_attempt_are_the_same(finished: Program, server: str) -> None:
     attempt = finished("show", "--json", "-n", "1").json["attempts"][0]["id"]
     for verb in (("export",), ("show", attempt), ("show", attempt, "--json")):
