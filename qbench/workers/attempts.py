@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from qbench.benchmarks.agent import AgentOptions, AttemptFailed, Price, run_attempt
+from qbench.benchmarks.agent.loop import AgentOptions, AttemptFailed, Price, run_attempt
 from qbench.benchmarks.chat import Chat
 from qbench.benchmarks.suite import Environment, Sample, Suite, ToolBox
 from qbench.benchmarks.transcript import Transcript

@@ -6,7 +6,7 @@ import time
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
-from qbench.benchmarks.world import State
+from qbench.benchmarks.servers.world import State
 
 
 class NotesWorld:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from mcp import StdioServerParameters
 
-from qbench.benchmarks.mcp_process import Timeouts
-from qbench.benchmarks.mcp_tools import ServerPool, connect
+from qbench.benchmarks.servers.process import Timeouts
+from qbench.benchmarks.servers.tools import ServerPool, connect
 from qbench.benchmarks.suite import Sample
 from qbench.benchmarks.suites.mcp import WORLDS, McpSuite
 from qbench.errors import NotFound, ToolServerError

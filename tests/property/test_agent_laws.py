@@ -9,11 +9,11 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qbench.benchmarks.agent import AgentOptions, run_attempt
-from qbench.benchmarks.calls import check_call
+from qbench.benchmarks.agent.calls import check_call
+from qbench.benchmarks.agent.loop import AgentOptions, run_attempt
+from qbench.benchmarks.agent.replies import CALLS, KEPT, clean, split_thinking
 from qbench.benchmarks.chat import ToolCall, ToolSpec
 from qbench.benchmarks.limits import Limits
-from qbench.benchmarks.replies import CALLS, KEPT, clean, split_thinking
 from qbench.benchmarks.suite import Sample, ToolResult
 from qbench.benchmarks.transcript import Transcript
 from qbench.workers.engines.behaviours import Script, ScriptedTurn

@@ -6,8 +6,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qbench.benchmarks.agent.text_protocol import (
+    CLOSE,
+    OPEN,
+    RESPONSE_OPEN,
+    read_reply,
+    write_call,
+)
 from qbench.benchmarks.chat import ToolCall
-from qbench.benchmarks.text_protocol import CLOSE, OPEN, RESPONSE_OPEN, read_reply, write_call
 
 MARKS = (OPEN, CLOSE, RESPONSE_OPEN)
 TEXT = st.text(max_size=30).filter(lambda text: "<" not in text)

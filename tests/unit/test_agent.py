@@ -8,15 +8,15 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from msgspec.structs import replace
 
-from qbench.benchmarks.agent import AgentOptions, Price, run_attempt
+from qbench.benchmarks.agent.loop import AgentOptions, Price, run_attempt
+from qbench.benchmarks.agent.replies import KEPT
 from qbench.benchmarks.chat import ChatRequest, Message, Turn
 from qbench.benchmarks.limits import Limits
-from qbench.benchmarks.mcp_tools import in_memory
-from qbench.benchmarks.no_tools import no_tools
-from qbench.benchmarks.replies import KEPT
+from qbench.benchmarks.servers.no_tools import no_tools
+from qbench.benchmarks.servers.tools import in_memory
+from qbench.benchmarks.servers.world import State
 from qbench.benchmarks.suite import Sample
 from qbench.benchmarks.transcript import Transcript
-from qbench.benchmarks.world import State
 from qbench.workers.engines.behaviours import BEHAVIOURS, Script, ScriptedTurn
 from qbench.workers.engines.scripted import ScriptedChat
 

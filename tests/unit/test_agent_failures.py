@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qbench.benchmarks.agent import AgentOptions, AttemptFailed, run_attempt
+from qbench.benchmarks.agent.loop import AgentOptions, AttemptFailed, run_attempt
 from qbench.benchmarks.chat import Chat, ToolSpec
 from qbench.benchmarks.limits import Limits
 from qbench.benchmarks.suite import Sample, ToolBox, ToolResult

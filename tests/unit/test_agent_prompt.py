@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from qbench.benchmarks.agent import AgentOptions, first_messages
+from qbench.benchmarks.agent.loop import AgentOptions, first_messages
 from qbench.benchmarks.chat import Message, ToolCall, ToolSpec
 from qbench.benchmarks.suite import Sample
 

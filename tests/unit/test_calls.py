@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from qbench.benchmarks.calls import Checked, check_call
+from qbench.benchmarks.agent.calls import Checked, check_call
 from qbench.benchmarks.chat import ToolCall, ToolSpec
 from qbench.errors import ToolServerError
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from qbench.benchmarks import decisions
+from qbench.benchmarks.scoring import decisions
 from qbench.benchmarks.suite import ReferenceCall, Sample
 from qbench.benchmarks.transcript import CallFault, ToolRun, Transcript
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from qbench.benchmarks import radar
 from qbench.benchmarks.chat import Message, Timing, TokenUsage, Turn
+from qbench.benchmarks.scoring import radar
 from qbench.benchmarks.suite import ReferenceCall, Sample
 from qbench.benchmarks.transcript import CallFault, ToolRun, Transcript
 

@@ -2,8 +2,15 @@ from __future__ import annotations
 
 import pytest
 
+from qbench.benchmarks.agent.replies import (
+    CALLS,
+    KEPT,
+    clean,
+    clean_message,
+    split_thinking,
+    to_send,
+)
 from qbench.benchmarks.chat import Message, ToolCall
-from qbench.benchmarks.replies import CALLS, KEPT, clean, clean_message, split_thinking, to_send
 
 
 @pytest.mark.parametrize(

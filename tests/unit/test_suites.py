@@ -11,9 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from qbench.benchmarks.catalogue import SUITES, load_suite
-from qbench.benchmarks.mcp_tools import in_memory
+from qbench.benchmarks.scoring.check import answered, same
+from qbench.benchmarks.servers.tools import in_memory
 from qbench.benchmarks.suite import ReferenceCall, Sample, Score
-from qbench.benchmarks.suites.check import answered, same
 from qbench.benchmarks.suites.mcp import WORLDS, McpSuite
 from qbench.benchmarks.transcript import ToolRun, Transcript
 from qbench.benchmarks.worlds import serving

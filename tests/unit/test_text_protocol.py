@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from qbench.benchmarks.chat import Message, ToolCall, ToolSpec
-from qbench.benchmarks.text_protocol import (
+from qbench.benchmarks.agent.text_protocol import (
     as_text,
     instructions,
     read_reply,
     write_call,
     write_results,
 )
+from qbench.benchmarks.chat import Message, ToolCall, ToolSpec
 
 ADD = ToolSpec(name="add", description="Add.", parameters={"type": "object"})
 GOOD = '{"name": "add", "arguments": {"a": 1}}'

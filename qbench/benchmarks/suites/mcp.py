@@ -13,9 +13,9 @@ import msgspec
 from msgspec.structs import replace
 
 from qbench.benchmarks.chat import Message, ToolCall
-from qbench.benchmarks.mcp_tools import ServerPool
+from qbench.benchmarks.scoring.check import check
+from qbench.benchmarks.servers.tools import ServerPool
 from qbench.benchmarks.suite import Environment, Sample, Score
-from qbench.benchmarks.suites.check import check
 from qbench.benchmarks.suites.drawing import named, places
 from qbench.benchmarks.transcript import Transcript
 from qbench.benchmarks.worlds.cases import Case, Kind, Office, Shown, drawn, play

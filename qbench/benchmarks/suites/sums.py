@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
 from qbench.benchmarks.chat import Message
-from qbench.benchmarks.no_tools import no_tools
+from qbench.benchmarks.scoring.check import check
+from qbench.benchmarks.servers.no_tools import no_tools
 from qbench.benchmarks.suite import Environment, Sample, Score
-from qbench.benchmarks.suites.check import check
 from qbench.benchmarks.suites.drawing import named, places
 from qbench.benchmarks.transcript import Transcript
 from qbench.benchmarks.worlds.cases import drawn

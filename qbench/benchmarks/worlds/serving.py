@@ -9,7 +9,7 @@ from typing import Any
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 
-from qbench.benchmarks.world import State
+from qbench.benchmarks.servers.world import State
 from qbench.benchmarks.worlds import calendar, files, inventory, ledger, tickets
 from qbench.benchmarks.worlds.cases import Office, Operation, Refused
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 import msgspec
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from qbench.benchmarks.agent import AgentOptions, first_messages
+from qbench.benchmarks.agent.loop import AgentOptions, first_messages
 from qbench.benchmarks.catalogue import SUITES, load_suite
 from qbench.benchmarks.chat import Message, ToolCall, ToolSpec
 from qbench.benchmarks.suite import Sample

@@ -2,10 +2,10 @@
 
 Sixteen hosts on two cores would otherwise spend some thirteen seconds of CPU importing the same
 modules. A client still starts a command and speaks MCP over its stdio: the command is
-``world_shim``, which passes its descriptors on to here. Each host is a process and a process group
+``shim``, which passes its descriptors on to here. Each host is a process and a process group
 of its own and dies alone.
 
-Run as ``python -m qbench.benchmarks.world_launcher SOCKET [NAME=MODULE:ATTRIBUTE ...]``; it ends
+Run as ``python -m qbench.benchmarks.servers.launcher SOCKET [NAME=MODULE:ATTRIBUTE ...]``; it ends
 when its stdin does.
 """
 
@@ -24,8 +24,8 @@ from pathlib import Path
 
 from mcp import StdioServerParameters
 
-from qbench.benchmarks import world_shim
-from qbench.benchmarks.world_host import Host, find_world, serve
+from qbench.benchmarks.servers import shim
+from qbench.benchmarks.servers.host import Host, find_world, serve
 from qbench.errors import ToolServerError
 
 READY = b"ready\n"
@@ -52,7 +52,7 @@ class Launcher:
         async with self._starting:
             if self._process is None or self._process.returncode is not None:
                 self._process = await self._start()
-        args = ["-S", "-E", str(Path(world_shim.__file__)), self._socket]
+        args = ["-S", "-E", str(Path(shim.__file__)), self._socket]
         return StdioServerParameters(command=sys.executable, args=args)
 
     async def _start(self) -> asyncio.subprocess.Process:

@@ -21,11 +21,11 @@ from mcp.types import (
 )
 
 from qbench.benchmarks.chat import ToolSpec
-from qbench.benchmarks.mcp_process import ServerProcess, Timeouts
+from qbench.benchmarks.servers.host import RESET, STATE_URI
+from qbench.benchmarks.servers.launcher import Launcher
+from qbench.benchmarks.servers.process import ServerProcess, Timeouts
+from qbench.benchmarks.servers.world import World
 from qbench.benchmarks.suite import Sample, ToolBox, ToolResult
-from qbench.benchmarks.world import World
-from qbench.benchmarks.world_host import RESET, STATE_URI
-from qbench.benchmarks.world_launcher import Launcher
 from qbench.errors import NotFound, ToolServerError
 
 _TRANSPORT_CODES = (CONNECTION_CLOSED, REQUEST_TIMEOUT)

@@ -1,6 +1,6 @@
 """A process that serves any world over stdio and is reset for each attempt.
 
-Run as ``python -m qbench.benchmarks.world_host [NAME=MODULE:ATTRIBUTE ...]``; the arguments add
+Run as ``python -m qbench.benchmarks.servers.host [NAME=MODULE:ATTRIBUTE ...]``; the arguments add
 worlds to those that qbench ships. Importing the MCP SDK costs 0.7 s of CPU and building a
 world's server about 1.5 ms per tool, so a host lives for a whole run and keeps the servers it
 has built. The tool ``world_reset`` and the resource ``world://state`` belong to the benchmark:
@@ -33,7 +33,7 @@ from mcp.types import (
     Tool,
 )
 
-from qbench.benchmarks.world import State, World
+from qbench.benchmarks.servers.world import State, World
 from qbench.errors import NotFound
 
 RESET = "world_reset"

@@ -16,8 +16,9 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from qbench.benchmarks import text_protocol
-from qbench.benchmarks.calls import Checked, check_call
+from qbench.benchmarks.agent import text_protocol
+from qbench.benchmarks.agent.calls import Checked, check_call
+from qbench.benchmarks.agent.replies import clean, clean_calls, clean_message, to_send
 from qbench.benchmarks.chat import (
     Chat,
     ChatRequest,
@@ -29,7 +30,6 @@ from qbench.benchmarks.chat import (
     Turn,
 )
 from qbench.benchmarks.limits import Limits
-from qbench.benchmarks.replies import clean, clean_calls, clean_message, to_send
 from qbench.benchmarks.suite import Sample, ToolBox, ToolResult
 from qbench.benchmarks.transcript import CallFault, Stop, ToolRun, Transcript
 from qbench.errors import EngineError, QbenchError, ToolServerError
@@ -47,7 +47,7 @@ class AgentOptions(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     sampling: Sampling = Sampling()
     tool_protocol: Literal["native", "text"] = "native"
-    """``text``: see ``qbench.benchmarks.text_protocol``."""
+    """``text``: see ``qbench.benchmarks.agent.text_protocol``."""
     examples: bool = True
     """Show the sample's worked examples."""
 

@@ -6,8 +6,8 @@ import re
 
 import msgspec
 
-from qbench.benchmarks.decisions import decompose
-from qbench.benchmarks.radar import dimensions
+from qbench.benchmarks.scoring.decisions import decompose
+from qbench.benchmarks.scoring.radar import dimensions
 from qbench.benchmarks.suite import Sample, Score
 from qbench.benchmarks.transcript import Transcript
 

@@ -1,6 +1,6 @@
 """Hands its stdin, stdout and stderr to the launcher and lives as long as the host it gets.
 
-Run as ``python -S -E world_shim.py SOCKET``: standard library only, so that it starts in a few
+Run as ``python -S -E shim.py SOCKET``: standard library only, so that it starts in a few
 milliseconds where a host of its own would import the MCP SDK for most of a second.
 """
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qbench.benchmarks.decisions import same_json
+from qbench.benchmarks.scoring.decisions import same_json
 from qbench.benchmarks.suite import Sample
 from qbench.benchmarks.transcript import ToolRun, Transcript
 
