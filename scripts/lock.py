@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 HEADER = "# Made by `make lock`; torch is installed by the Makefile.\n"
-EXTRAS = ("local", "api", "postgres", "service", "otel", "dev")
+EXTRAS = ("local", "api", "postgres", "service", "otel", "suites", "dev")
 LEAVE_OUT = "torch ; sys_platform == 'never'\n"
 
 
