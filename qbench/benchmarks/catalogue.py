@@ -1,22 +1,102 @@
-"""The suites by name: one table, one place that imports them."""
+"""Suites, strategies and sources of data by name: one table each, one place that imports them."""
 
 from __future__ import annotations
 
 import importlib
-from typing import cast
+from collections.abc import Mapping
+from typing import Any, cast
 
+from qbench.benchmarks.data import Get
+from qbench.benchmarks.strategy import Strategy, Way, read_strategy
 from qbench.benchmarks.suite import Suite
-from qbench.errors import NotFound
+from qbench.benchmarks.suites.several import Several
+from qbench.errors import ConfigError, NotFound
 
 SUITES = {
     "mcp": "qbench.benchmarks.suites.mcp:McpSuite",
     "sums": "qbench.benchmarks.suites.sums:SumsSuite",
 }
 
+STRATEGIES = {
+    "single": "qbench.benchmarks.strategies.single:Single",
+}
+
+SOURCES: dict[str, str] = {}
+"""What `qbench suites get` fetches: functions of type ``Get``."""
+
 
 def load_suite(name: str) -> Suite:
-    """Import and make the suite called ``name``. Raises NotFound."""
-    if name not in SUITES:
-        raise NotFound.among("suite", name, SUITES)
-    module, _, attribute = SUITES[name].partition(":")
-    return cast("Suite", getattr(importlib.import_module(module), attribute)())
+    """Make the suite called ``name``, or several of them: ``mcp,sums``. Raises NotFound."""
+    names = name.split(",")
+    if len(names) > 1:
+        return Several([load_suite(part) for part in names])
+    return cast("Suite", _load("suite", name, SUITES)())
+
+
+def load_strategy(name: str) -> Way:
+    """Return what carries out the strategy called ``name``. Raises NotFound."""
+    return cast("Way", _load("strategy", name, STRATEGIES)())
+
+
+def most_paths(strategy: Strategy) -> int:
+    """Return how many paths an attempt takes at most."""
+    return load_strategy(strategy.name).calls(strategy)
+
+
+def load_source(name: str) -> Get:
+    """Return what fetches the data of a suite. Raises NotFound."""
+    return cast("Get", _load("suite that needs data", name, SOURCES))
+
+
+def strategy_of(text: str) -> Strategy:
+    """Read a strategy as a user writes it; see ``read_strategy``."""
+    return read_strategy(text, load_strategy)
+
+
+def asked(text: str) -> tuple[Suite, tuple[str, ...]]:
+    """Read ``suite``, ``suite/task`` or several of them, as a user writes them.
+
+    Returns the suite and its tasks that are meant, in its order.
+
+    Raises:
+        NotFound: there is no such suite or task.
+        ConfigError: nothing is named.
+
+    """
+    wanted = _by_suite(text)
+    if not wanted:
+        raise ConfigError("No suite is named.", hint="See `qbench suites`.")
+    suite = load_suite(",".join(wanted))
+    if len(wanted) == 1:
+        tasks = next(iter(wanted.values()))
+    else:
+        tasks = {f"{name}/{task}" for name in wanted for task in _tasks(name, wanted[name])}
+    for task in tasks:
+        if task not in suite.tasks:
+            raise NotFound.among(f"task of suite {suite.name}", task, suite.tasks)
+    return suite, tuple(task for task in suite.tasks if not tasks or task in tasks)
+
+
+def _tasks(name: str, wanted: set[str]) -> set[str]:
+    return wanted or set(load_suite(name).tasks)
+
+
+def _by_suite(text: str) -> dict[str, set[str]]:
+    """Split at commas; a suite named alone means all of its tasks."""
+    found: dict[str, set[str]] = {}
+    whole: set[str] = set()
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, task = part.partition("/")
+        found.setdefault(name, set())
+        if task:
+            found[name].add(task)
+        else:
+            whole.add(name)
+    return {name: set() if name in whole else tasks for name, tasks in found.items()}
+
+
+def _load(what: str, name: str, table: Mapping[str, str]) -> Any:
+    if name not in table:
+        raise NotFound.among(what, name, table)
+    module, _, attribute = table[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

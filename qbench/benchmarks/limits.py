@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What one attempt may use."""
+    """What one attempt may use; with a strategy that asks along several paths, each of them."""
 
     turns: int = 12
     tokens: int = 32_768

@@ -19,6 +19,14 @@ class ReferenceCall(Struct, frozen=True, kw_only=True, omit_defaults=True):
     arguments: dict[str, Any]
 
 
+class FollowUp(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the user says once the model has answered."""
+
+    prompt: str
+    tools: tuple[str, ...] = ()
+    """Names of tools that are offered from then on, beside those before."""
+
+
 class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One seeded instance of a task; self-contained, so that it can be stored and re-scored."""
 
@@ -36,7 +44,8 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     examples: tuple[Message, ...] = ()
     """Worked examples shown before the prompt (the same for all samples of a task and level)."""
     tools: tuple[str, ...] = ()
-    """Names of the offered tools, distractors included."""
+    """Names of the tools offered first, distractors included."""
+    follow_ups: tuple[FollowUp, ...] = ()
     tool_choice: ToolChoice = "auto"
     """For the first turn; later turns are ``auto``."""
     max_calls: int = 0
@@ -50,6 +59,16 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The right final answer; None when only the end state counts."""
     reference: tuple[ReferenceCall, ...] = ()
     """A shortest known solution; empty where the right move is to call nothing."""
+    details: dict[str, Any] = {}
+    """JSON facts of the suite's own that its environment or scorer reads: tests, a grader."""
+    canary: str = ""
+    """Mark of a set that must not leak: such a sample is never written to logs in full."""
+
+    @property
+    def every_tool(self) -> tuple[str, ...]:
+        """Names of all tools, those of the follow-ups included, in the order of their offer."""
+        later = (name for one in self.follow_ups for name in one.tools)
+        return tuple(dict.fromkeys((*self.tools, *later)))
 
 
 class Score(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -81,15 +100,18 @@ class ToolBox(Protocol):
 
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
-        """The offered tools, in a fixed order."""
+        """The tools, in a fixed order; those of ``Sample.follow_ups`` too."""
         ...
 
     async def call(self, name: str, arguments: dict[str, Any]) -> ToolResult:
         """Run a tool. Raises ToolServerError when the server hangs or dies."""
         ...
 
-    async def end_state(self) -> dict[str, Any] | None:
-        """Read the world as it is now. Raises ToolServerError."""
+    async def end_state(self, answer: str = "") -> dict[str, Any] | None:
+        """Read the world as it is now, or what ``answer`` did when it was executed.
+
+        Raises ToolServerError.
+        """
         ...
 
 
@@ -109,14 +131,22 @@ class Suite(Protocol):
     tasks: tuple[str, ...]
     levels: tuple[int, ...]
     description: str
+    license: str
+    """Of the questions: an SPDX name, or ``own`` for what qbench makes itself."""
+    generated: bool
+    """Drawn from a seed without end; False for a finite set of data."""
 
     def samples(
         self, *, seed: int, tasks: Sequence[str], levels: Sequence[int], limit: int
     ) -> tuple[Sample, ...]:
-        """Generate ``limit`` samples spread evenly over ``tasks`` and ``levels``.
+        """Draw at most ``limit`` samples spread evenly over ``tasks`` and ``levels``.
 
         The same arguments give the same samples on any machine; a larger limit extends a
-        smaller one.
+        smaller one. A finite suite may have fewer; ``seed`` then says which come first.
+
+        Raises:
+            ConfigError: what the suite needs is not installed; the hint says how to get it.
+
         """
         ...
 
@@ -126,4 +156,12 @@ class Suite(Protocol):
 
     def score(self, sample: Sample, transcript: Transcript) -> Score:
         """Judge an attempt: pure, calls no model and no server."""
+        ...
+
+    def solution(self, sample: Sample) -> tuple[Message, ...]:
+        """Return assistant messages, one for each model call, that pass."""
+        ...
+
+    def blunder(self, sample: Sample) -> tuple[Message, ...]:
+        """Return assistant messages that look like an answer and must fail."""
         ...

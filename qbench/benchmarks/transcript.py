@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from qbench.benchmarks.chat import Message, TokenUsage, Turn
 
@@ -33,6 +34,29 @@ class ToolRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Text given back to the model."""
     fault: CallFault = ""
     seconds: float = 0.0
+    asked: int = 0
+    """Index of the user message that it serves: above 0 after ``Sample.follow_ups``."""
+
+
+CANDIDATE = "candidate"
+"""Role of a path that is a whole answer of its own."""
+
+
+class Path(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One chain of model calls within an attempt: a candidate, or a step towards the answer."""
+
+    role: str
+    """``candidate``, or what else it was for: ``critique``, ``plan``."""
+    turns: tuple[int, ...]
+    """Indices into ``Transcript.turns``, in order."""
+    tool_runs: tuple[int, ...] = ()
+    """Indices into ``Transcript.tool_runs``."""
+    answer: str = ""
+    stop: Stop = "answered"
+    end_state: dict[str, Any] | None = None
+    states: tuple[dict[str, Any] | None, ...] = ()
+    parse_failures: int = 0
+    seconds: float = 0.0
 
 
 class Transcript(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -48,10 +72,17 @@ class Transcript(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stop: Stop = "answered"
     end_state: dict[str, Any] | None = None
     """The world after the last call; None for a sample without a world."""
+    states: tuple[dict[str, Any] | None, ...] = ()
+    """The world after each of the user's messages but the last, for a sample with follow-ups."""
     parse_failures: int = 0
     """Replies in which a tool call was attempted but could not be read."""
     seconds: float = 0.0
     """Wall time of the whole attempt."""
+    paths: tuple[Path, ...] = ()
+    """Chains of calls of a strategy that makes more than one; empty where one call chain is all.
+    Answer, stop and states above are those of the accepted path."""
+    accepted: tuple[int, ...] = ()
+    """Indices into ``paths``: those one had to wait for, the one that answers last."""
 
     @property
     def usage(self) -> TokenUsage | None:
@@ -78,3 +109,25 @@ class Transcript(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def truncated(self) -> bool:
         """Whether a reply was cut at ``max_tokens`` or a limit ended the attempt."""
         return self.stop not in ("answered", "empty")
+
+    def along(self, *numbers: int) -> Transcript:
+        """Return the paths ``numbers`` alone, as if nothing else had been asked.
+
+        What it ends with is the last one's; its turns and tool runs are those of all.
+        """
+        chosen = [self.paths[number] for number in numbers]
+        turns = [turn for path in chosen for turn in path.turns]
+        place = {turn: new for new, turn in enumerate(turns)}
+        runs = [self.tool_runs[run] for path in chosen for run in path.tool_runs]
+        last = chosen[-1]
+        return Transcript(
+            messages=tuple(self.turns[turn].message for turn in turns),
+            turns=tuple(self.turns[turn] for turn in turns),
+            tool_runs=tuple(replace(run, turn=place[run.turn]) for run in runs),
+            answer=last.answer,
+            stop=last.stop,
+            end_state=last.end_state,
+            states=last.states,
+            parse_failures=sum(path.parse_failures for path in chosen),
+            seconds=sum(path.seconds for path in chosen),
+        )

@@ -1,13 +1,12 @@
-"""``models``, ``suites`` and ``prices``: what qbench knows by name."""
+"""``models`` and ``prices``: what qbench knows by name."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from qbench.benchmarks.catalogue import SUITES, load_suite
 from qbench.cli.options import Json, command
 from qbench.cli.render import console, tables
 from qbench.service.apiprices import installed_litellm, price_lookup, price_missing
@@ -37,31 +36,6 @@ def models(json: Json = False) -> None:
             for known in MODELS.values()
         ),
     )
-
-
-@command
-def suites(json: Json = False) -> None:
-    """Suites, their tasks and levels."""
-    facts = [
-        {
-            "name": suite.name,
-            "version": suite.version,
-            "tasks": suite.tasks,
-            "levels": suite.levels,
-            "description": suite.description,
-        }
-        for suite in map(load_suite, SUITES)
-    ]
-    if json:
-        console.raw(to_json({"schema": SCHEMA, "suites": facts}))
-        return
-    names = ("name", "version", "tasks", "levels", "description")
-    rows = ([_listed(fact[name]) for name in names] for fact in facts)
-    tables.rows_of(("Suite", "Version", "Tasks", "Levels", "What it asks"), rows)
-
-
-def _listed(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @command

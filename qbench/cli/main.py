@@ -91,7 +91,8 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
             "qbench.cli.formats:formats",
             "Number formats, their size, and what will really run",
         ),
-        "suites": ("qbench.cli.catalogue:suites", "Suites, their tasks and levels"),
+        "suites": ("qbench.cli.suites:suites", "Suites: what is asked, their data, their checks"),
+        "strategies": ("qbench.cli.strategies:strategies", "How an answer may be made"),
         "prices": ("qbench.cli.catalogue:prices", "Dated prices of machines and API models"),
         "doctor": (
             "qbench.cli.machine:doctor",

@@ -90,7 +90,10 @@ def ordering(
 
 def read_order(
     suite: Annotated[
-        str, typer.Option("--suite", "-s", help="A suite, or suite/task; see `qbench suites`.")
+        str,
+        typer.Option(
+            "--suite", "-s", help="Suites or suite/task, comma-separated; see `qbench suites`."
+        ),
     ] = "mcp",
     formats: Annotated[
         str, typer.Option("--formats", "-f", help="Comma-separated; see `qbench formats`.")
@@ -101,6 +104,12 @@ def read_order(
     ] = None,
     engine: Annotated[
         str, typer.Option(help="embedded, vllm, external, api or scripted [default: by model]")
+    ] = "",
+    strategies: Annotated[
+        str,
+        typer.Option(
+            "--strategy", help="Comma-separated, like single,majority@5; see `qbench strategies`."
+        ),
     ] = "",
     base_url: Annotated[
         str, typer.Option(help="Measure the OpenAI-compatible endpoint at this URL.")
@@ -184,6 +193,7 @@ def read_order(
         seed=seed,
         margin=margin,
         noise_floor=noise_floor,
+        strategies=words(strategies),
         strategy=strategy(tool_protocol, examples=examples),
         sampling=Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
         limits=Limits(turns=turns, seconds=time_limit),

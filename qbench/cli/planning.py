@@ -10,6 +10,7 @@ import typer
 from msgspec.structs import replace
 
 from qbench.benchmarks.analysis.design import POWER
+from qbench.benchmarks.catalogue import most_paths
 from qbench.cli.options import Database, Json, Wish, ordering
 from qbench.cli.pictures import Plot, drawn
 from qbench.cli.question import Question, of_run
@@ -162,7 +163,8 @@ def _ceilings(plan: Plan, controls: Controls, prices: PriceBook) -> dict[str, fl
     found: dict[str, float | None] = {}
     for system in request.systems:
         if system.engine == "api":
-            each = planned_tariff(system, controls, prices).worst(request.limits)
+            paths = most_paths(system.strategy)
+            each = planned_tariff(system, controls, prices).worst(request.limits, paths)
             found[system.label] = float(each * attempts) if each else None
     return found
 

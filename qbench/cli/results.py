@@ -84,7 +84,9 @@ def show(
             _show_attempt(source.attempt(ref), json=json)
             return
         found = source.attempts(ref, which).attempts
-    labels = {key: variant(tally.format, tally.replica) for key, tally in run.tallies.items()}
+    labels = {
+        key: variant(tally.format, tally.replica, tally.way) for key, tally in run.tallies.items()
+    }
     if json:
         console.raw(to_json({"schema": SCHEMA, "run": run.run.id, "attempts": found}))
         return

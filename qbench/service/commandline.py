@@ -28,6 +28,7 @@ def command_of(request: Request, systems: Sequence[System], *, samples: int) -> 
             *_of_suite(request),
             *(part for model in _distinct(s.model for s in systems) for part in ("-m", model)),
             *("-f", ",".join(_distinct(s.format for s in systems))),
+            *_of_strategies(_distinct(s.strategy.spelled for s in systems)),
             *("--baseline", baseline.ref.partition("#")[0]),
             *("--engine", first.engine),
             *(("--base-url", first.base_url) if first.base_url else ()),
@@ -38,13 +39,16 @@ def command_of(request: Request, systems: Sequence[System], *, samples: int) -> 
     )
 
 
+def _of_strategies(spelled: list[str]) -> list[str]:
+    return [] if spelled == ["single"] else ["--strategy", ",".join(spelled)]
+
+
 def _distinct(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
 def _of_suite(request: Request) -> list[str]:
-    whole = len(request.tasks) == len(load_suite(request.suite).tasks)
-    made = ["--suite", request.suite if whole else f"{request.suite}/{request.tasks[0]}"]
+    made = ["--suite", _suite(request)]
     made += ["--level", ",".join(map(str, request.levels))]
     usual, limits = Order(), request.limits
     for name, value, default in (
@@ -58,6 +62,14 @@ def _of_suite(request: Request) -> list[str]:
         if value != default:
             made += [name, str(value)]
     return made
+
+
+def _suite(request: Request) -> str:
+    """Name the suite, and its tasks where not all are asked."""
+    if len(request.tasks) == len(load_suite(request.suite).tasks):
+        return request.suite
+    start = "" if "," in request.suite else f"{request.suite}/"
+    return ",".join(f"{start}{task}" for task in request.tasks)
 
 
 def _of_system(system: System) -> list[str]:

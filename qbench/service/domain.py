@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 
 from qbench.benchmarks.chat import Sampling, TokenUsage
 from qbench.benchmarks.limits import Limits as Limits  # noqa: PLC0414 - re-exported, a Request has it
+from qbench.benchmarks.strategy import Strategy as Strategy  # noqa: PLC0414 - a System has it
 from qbench.benchmarks.suite import Score
 from qbench.benchmarks.transcript import Transcript
 
@@ -46,16 +47,6 @@ def fingerprint(value: Any) -> str:
     """Return 12 hex digits of SHA-256 over the canonical JSON of ``value``."""
     text = msgspec.json.encode(msgspec.to_builtins(value), order="deterministic")
     return hashlib.sha256(text).hexdigest()[:12]
-
-
-class Strategy(Struct, frozen=True, kw_only=True):
-    """How one answer is made."""
-
-    name: Literal["single"] = "single"
-    tool_protocol: Literal["native", "text"] = "native"
-    """``text``: tools are described in the prompt and calls are read from the reply."""
-    examples: bool = True
-    """Show a sample's worked examples where it has some."""
 
 
 class System(Struct, frozen=True, kw_only=True):
@@ -89,23 +80,41 @@ class System(Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """For people: ``SmolLM2-135M-Instruct w4a16``."""
-        return f"{self.model.rsplit('/', 1)[-1]} {variant(self.format, self.replica)}"
+        """For people: ``SmolLM2-135M-Instruct w4a16 majority@5``."""
+        return f"{self.model.rsplit('/', 1)[-1]} {self.variant}"
+
+    @property
+    def variant(self) -> str:
+        """Name without the model: format, strategy, copy."""
+        return variant(self.format, self.replica, self.way)
+
+    @property
+    def way(self) -> str:
+        """The strategy as it is written; empty for ``single``."""
+        return "" if self.strategy.name == "single" else self.strategy.spelled
 
     @property
     def ref(self) -> str:
-        """For command lines: ``MODEL@FORMAT``, and ``#2`` behind it for the first copy."""
-        return f"{self.model}@{self.format}" + (f"#{self.replica + 1}" if self.replica else "")
+        """For command lines: ``MODEL@FORMAT+STRATEGY``, and ``#2`` behind it for the first copy."""
+        way = f"+{self.way}" if self.way else ""
+        copy = f"#{self.replica + 1}" if self.replica else ""
+        return f"{self.model}@{self.format}{way}{copy}"
 
 
-def variant(format_name: str, replica: int) -> str:
-    """Name a format or a copy of it: ``bf16``, ``bf16 again``, ``bf16 again (3)``."""
-    return format_name + ("", " again")[replica > 0] + (f" ({replica + 1})" if replica > 1 else "")
+def variant(format_name: str, replica: int, way: str = "") -> str:
+    """Name a format or a copy of it: ``bf16``, ``bf16 majority@5``, ``bf16 again (3)``."""
+    return (
+        format_name
+        + (f" {way}" if way else "")
+        + ("", " again")[replica > 0]
+        + (f" ({replica + 1})" if replica > 1 else "")
+    )
 
 
 def _identity(system: System) -> dict[str, Any]:
-    """Return all fields, without ``replica`` where it is 0: ids are older than that field."""
+    """Return all fields, without those newer than the ids of stored systems where empty."""
     fields: dict[str, Any] = msgspec.to_builtins(system)
+    fields["strategy"] = system.strategy.identity
     if not system.replica:
         del fields["replica"]
     return fields

@@ -50,6 +50,8 @@ class SystemTally(Struct, frozen=True, kw_only=True):
     errored: int
     replica: int = 0
     """1 for the baseline measured once more."""
+    way: str = ""
+    """The strategy as it is written; empty for ``single``."""
 
 
 class RunProgress(Struct, frozen=True, kw_only=True):
@@ -189,6 +191,7 @@ def _tally(system: System, planned: int, counts: dict[str, int]) -> SystemTally:
         passed=counts.get("passed", 0),
         errored=counts.get("errored", 0),
         replica=system.replica,
+        way=system.way,
     )
 
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from qbench.benchmarks.catalogue import load_suite
+from qbench.benchmarks.catalogue import asked, load_strategy, strategy_of
 from qbench.benchmarks.chat import Sampling
 from qbench.benchmarks.suite import Suite
 from qbench.benchmarks.suites.drawing import TRAINING_SEEDS
@@ -34,13 +34,14 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to measure, as the user says it; empty fields mean the sensible default."""
 
     suite: str = "mcp"
-    """A suite, or ``suite/task``."""
+    """A suite, ``suite/task``, or several of either, separated by commas."""
     formats: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     engine: str = ""
     base_url: str = ""
     baseline: str = ""
-    """``FORMAT`` or ``MODEL@FORMAT``; empty: the unquantized first model."""
+    """``FORMAT``, ``MODEL@FORMAT`` or ``FORMAT+STRATEGY``; empty: the unquantized first model with
+    the first strategy."""
     levels: tuple[int, ...] = ()
     samples: int = 0
     epochs: int = 1
@@ -49,7 +50,10 @@ class Order(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     noise_floor: bool | None = None
     """Measure the baseline once more (an A/A copy). None: where formats are compared on an engine
     that loads them itself; not where every answer is paid for or made up."""
+    strategies: tuple[str, ...] = ()
+    """As written: ``single``, ``majority@5``; each is asked in every format. Empty: single."""
     strategy: Strategy = Strategy()
+    """How tools and worked examples are shown, in every strategy."""
     sampling: Sampling = Sampling(max_tokens=0)
     """``max_tokens`` 0: the default for the model."""
     limits: Limits = Limits()
@@ -67,9 +71,8 @@ def to_request(order: Order) -> Request:
 
     """
     _check_numbers(order)
-    name, _, task = order.suite.partition("/")
-    suite = load_suite(name)
-    systems = _systems(order)
+    suite, tasks = asked(order.suite)
+    systems = _systems(order, suite)
     baseline = _baseline(order.baseline, systems)
     if order.until == "decided" and len(systems) < 2:
         raise ConfigError(
@@ -82,7 +85,7 @@ def to_request(order: Order) -> Request:
         baseline=baseline.id,
         suite=suite.name,
         suite_version=suite.version,
-        tasks=_tasks(suite, task),
+        tasks=tasks,
         levels=_levels(suite, order, systems),
         limit=order.samples or _default_samples(order, systems),
         epochs=order.epochs,
@@ -120,12 +123,6 @@ def _check_numbers(order: Order) -> None:
         )
 
 
-def _tasks(suite: Suite, task: str) -> tuple[str, ...]:
-    if task and task not in suite.tasks:
-        raise NotFound.among(f"task of suite {suite.name}", task, suite.tasks)
-    return (task,) if task else tuple(suite.tasks)
-
-
 def _levels(suite: Suite, order: Order, systems: Sequence[System]) -> tuple[int, ...]:
     wanted = order.levels or _default_levels(systems) or suite.levels
     unknown = [level for level in wanted if level not in suite.levels]
@@ -150,10 +147,28 @@ def _default_samples(order: Order, systems: Iterable[System]) -> int:
     return max(known) or DEFAULT_SAMPLES
 
 
-def _systems(order: Order) -> tuple[System, ...]:
+def _systems(order: Order, suite: Suite) -> tuple[System, ...]:
     models = tuple(full_name(name) for name in order.models) or (DEFAULT_MODEL,)
-    found = [_system(order, model, fmt) for model in models for fmt in _formats_of(order, model)]
+    found = [
+        _system(order, model, fmt, strategy)
+        for model in models
+        for fmt in _formats_of(order, model)
+        for strategy in _strategies(order, suite)
+    ]
     return tuple({system.id: system for system in found}.values())
+
+
+def _strategies(order: Order, suite: Suite) -> list[Strategy]:
+    """Read the strategies. Raises NotFound, ConfigError."""
+    read = [strategy_of(text) for text in order.strategies or (order.strategy.spelled,)]
+    for strategy in read:
+        if why := load_strategy(strategy.name).refuse(strategy, suite):
+            raise ConfigError(
+                f"The strategy {strategy.spelled} does not fit suite {suite.name}: {why}.",
+                hint="See `qbench strategies`.",
+            )
+    shown = {"tool_protocol": order.strategy.tool_protocol, "examples": order.strategy.examples}
+    return [replace(strategy, **shown) for strategy in read]
 
 
 def _formats_of(order: Order, model: str) -> tuple[str, ...]:
@@ -164,7 +179,7 @@ def _formats_of(order: Order, model: str) -> tuple[str, ...]:
 
 
 def _baseline_format(baseline: str) -> str:
-    name = baseline.rpartition("@")[2]
+    name = baseline.partition("+")[0].rpartition("@")[2]
     return get_format(name).name if name else "bf16"
 
 
@@ -172,23 +187,30 @@ def _engine(order: Order, model: str) -> str:
     return order.engine or default_engine(model, order.base_url)
 
 
-def _system(order: Order, model: str, fmt: str) -> System:
+def _system(order: Order, model: str, fmt: str, strategy: Strategy) -> System:
     engine = _engine(order, model)
     system = System(
         model=model,
         format=fmt,
         engine=engine,
-        strategy=order.strategy,
-        sampling=_sampling(order, model),
+        strategy=strategy,
+        sampling=_sampling(order, model, strategy),
         options=order.options,
     )
     return replace(system, base_url=order.base_url) if engine == "external" else system
 
 
-def _sampling(order: Order, model: str) -> Sampling:
+DRAWN_TEMPERATURE = 0.7
+"""Of strategies that draw several answers, where the user gives none (as Cost-of-Pass does)."""
+
+
+def _sampling(order: Order, model: str, strategy: Strategy) -> Sampling:
     known = MODELS[model].max_tokens if model in MODELS else 0
     most = order.sampling.max_tokens or known or DEFAULT_TOKENS
-    return _as_default(replace(order.sampling, max_tokens=most))
+    warmth = order.sampling.temperature
+    if not warmth and load_strategy(strategy.name).sampled:
+        warmth = DRAWN_TEMPERATURE
+    return _as_default(replace(order.sampling, max_tokens=most, temperature=warmth))
 
 
 def _as_default(sampling: Sampling) -> Sampling:
@@ -210,9 +232,11 @@ def _noise_floor(order: Order, baseline: System, systems: Sequence[System]) -> b
 
 
 def _baseline(baseline: str, systems: Sequence[System]) -> System:
-    model, _, fmt = baseline.rpartition("@")
+    named, _, way = baseline.partition("+")
+    model, _, fmt = named.rpartition("@")
     for system in systems:
-        if fmt in ("", system.format) and model in ("", system.model, full_name(model)):
+        fits = fmt in ("", system.format) and way in ("", system.strategy.spelled)
+        if fits and model in ("", system.model, full_name(model)):
             return system
-    names = [f"{system.model}@{system.format}" for system in systems]
+    names = [system.ref for system in systems]
     raise NotFound.among("baseline", baseline, names)

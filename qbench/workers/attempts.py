@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from qbench.benchmarks.agent.loop import AgentOptions, AttemptFailed, Price, run_attempt
+from qbench.benchmarks.agent.asking import Asking, Means, Watch, make_attempt
+from qbench.benchmarks.agent.loop import AgentOptions, AttemptFailed, Price
+from qbench.benchmarks.catalogue import load_strategy
 from qbench.benchmarks.chat import Chat
+from qbench.benchmarks.scoring.judging import judge
 from qbench.benchmarks.suite import Environment, Sample, Suite, ToolBox
 from qbench.benchmarks.transcript import Transcript
 from qbench.errors import EngineError, ToolServerError
@@ -77,14 +80,29 @@ async def _attempt(job: Job, bench: Bench) -> Recorded:
 
 
 async def _play(sample: Sample, bench: Bench) -> Transcript:
-    async with bench.environment.open(sample) as opened:
-        chat, tools = _traced(bench, opened) if tracing() else (bench.chat, opened)
-        return await run_attempt(sample, chat, tools, options_of(bench), price=bench.turn_price)
+    strategy = bench.system.strategy
+    means = Means(
+        chat=bench.chat,
+        open_world=bench.environment.open,
+        options=options_of(bench),
+        price=bench.turn_price,
+        value=lambda asked, made: bench.suite.score(asked, made).value,
+        watch=_watch(bench),
+    )
+    asking = Asking(sample, strategy, means)
+    return await make_attempt(load_strategy(strategy.name), asking)
 
 
-def _traced(bench: Bench, tools: ToolBox) -> tuple[Chat, ToolBox]:
-    chat = TracedChat(bench.chat, bench.system, bench.base_url)
-    return chat, TracedTools(tools, chat)
+def _watch(bench: Bench) -> Watch:
+    """Trace each path, where anybody listens."""
+
+    def watch(chat: Chat, tools: ToolBox) -> tuple[Chat, ToolBox]:
+        if not tracing():
+            return chat, tools
+        traced = TracedChat(chat, bench.system, bench.base_url)
+        return traced, TracedTools(tools, traced)
+
+    return watch
 
 
 def options_of(bench: Bench) -> AgentOptions:
@@ -105,7 +123,7 @@ def _fault(error: EngineError | ToolServerError) -> Fault:
 def _judged(
     job: Job, bench: Bench, started: datetime, transcript: Transcript, fault: Fault | None
 ) -> Attempt:
-    score = None if fault else bench.suite.score(job.sample, transcript)
+    score = None if fault else judge(bench.suite, job.sample, transcript)
     status = AttemptStatus(score.status) if score else AttemptStatus.ERRORED
     return Attempt(
         id=new_id(),

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 
-from qbench.benchmarks.catalogue import load_suite
+from qbench.benchmarks.catalogue import load_suite, most_paths
 from qbench.benchmarks.chat import Chat
 from qbench.errors import EngineError, QbenchError, StoreError
 from qbench.service.domain import Endpoint, Run, System
@@ -147,7 +147,7 @@ async def _make_attempts(host: Host, work: Work, serving: Serving, endpoint: End
 
 def _budget(host: Host, work: Work, tariff: Tariff) -> Budget | None:
     """Set the shard's dollars aside; None when there are none for it now."""
-    limit, worst = work.run.controls.budget, tariff.worst(work.run.request.limits)
+    limit, worst = work.run.controls.budget, _worst(work, tariff)
     if limit is None or not worst:
         return Budget(None)  # a hosted engine's seconds are watched by its meter
     wanted = worst * len(host.store.missing(work.leased.shard))
@@ -159,6 +159,10 @@ def _budget(host: Host, work: Work, tariff: Tariff) -> Budget | None:
             host.store.end_hosting(work.hosting.id, BUDGET)
         return None
     return Budget(told.dollars)
+
+
+def _worst(work: Work, tariff: Tariff) -> Decimal:
+    return tariff.worst(work.run.request.limits, most_paths(work.system.strategy))
 
 
 async def _pool(
@@ -185,7 +189,7 @@ async def _pool(
         budget=budget,
         samples=samples,
         ended=first.ended,
-        worst=tariff.worst(work.run.request.limits),
+        worst=_worst(work, tariff),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from qbench.benchmarks.catalogue import load_suite
+from qbench.benchmarks.catalogue import load_suite, most_paths
 from qbench.benchmarks.suite import Environment, Sample, Suite
 from qbench.errors import EngineError
 from qbench.service.domain import Endpoint, Run, RunStatus, Shard, System
@@ -240,7 +240,7 @@ async def shard_steps(session: Session, served: Served, shards: Sequence[Shard])
         budget=session.budget,
         samples=session.samples,
         ended=lambda recorded: session.progress.ended(recorded.attempt, session.budget.spent),
-        worst=served.tariff.worst(session.run.request.limits),
+        worst=served.tariff.worst(session.run.request.limits, most_paths(served.system.strategy)),
     )
     await work_through(pool, shards, workers=session.run.controls.concurrency)
 

@@ -36,10 +36,10 @@ class Tariff:
         """Dollars per wall second of a local engine; zero where none is priced."""
         return Spending.of_machine(self.machine).per_second if self.machine else NOTHING
 
-    def worst(self, limits: Limits) -> Decimal:
-        """Return the most that one attempt may cost on an API; zero where none is priced."""
+    def worst(self, limits: Limits, paths: int = 1) -> Decimal:
+        """Return the most that an attempt of ``paths`` may cost on an API; zero where unpriced."""
         price = self.token(datetime.now(UTC)) if self.token else None
-        return Spending.of_api(limits, price).per_attempt if price else NOTHING
+        return paths * Spending.of_api(limits, price).per_attempt if price else NOTHING
 
     def turn_dollars(self, turn: Turn) -> Decimal | None:
         """Price one model call; None when usage or price is unknown."""

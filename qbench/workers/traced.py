@@ -140,10 +140,10 @@ class TracedTools:
                 live.fail("tool_error")
         return result
 
-    async def end_state(self) -> dict[str, Any] | None:
+    async def end_state(self, answer: str = "") -> dict[str, Any] | None:
         """Read the world as it is now. Raises ToolServerError."""
         with span("qbench.end_state", "client", {"mcp.method.name": "resources/read"}):
-            return await self._tools.end_state()
+            return await self._tools.end_state(answer)
 
 
 def _about_model(system: System) -> dict[str, Any]:

@@ -52,7 +52,8 @@ class Adding:
         assert isinstance(arguments["a"], int)
         return ToolResult(text="done")
 
-    async def end_state(self) -> dict[str, Any] | None:
+    async def end_state(self, answer: str = "") -> dict[str, Any] | None:
+        del answer
         return {}
 
 

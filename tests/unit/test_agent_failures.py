@@ -41,7 +41,8 @@ class Tools:
             raise ToolServerError("The server died.", hint="Mend it.")
         return ToolResult(text="a lamp")
 
-    async def end_state(self) -> dict[str, Any] | None:
+    async def end_state(self, answer: str = "") -> dict[str, Any] | None:
+        del answer
         raise ToolServerError("The server died.", hint="Mend it.")
 
 

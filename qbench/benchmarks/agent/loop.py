@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -30,7 +30,7 @@ from qbench.benchmarks.chat import (
     Turn,
 )
 from qbench.benchmarks.limits import Limits
-from qbench.benchmarks.suite import Sample, ToolBox, ToolResult
+from qbench.benchmarks.suite import FollowUp, Sample, ToolBox, ToolResult
 from qbench.benchmarks.transcript import CallFault, Stop, ToolRun, Transcript
 from qbench.errors import EngineError, QbenchError, ToolServerError
 
@@ -80,27 +80,43 @@ async def run_attempt(
             ToolServerError.
 
     """
-    attempt = _Attempt(sample, chat, tools, options, price)
+    loop = Loop(sample, chat, tools, options, price=price)
     try:
-        stop = await attempt.run()
-        end_state = await tools.end_state() if sample.world else None
+        await loop.run()
     except (EngineError, ToolServerError) as cause:
-        raise AttemptFailed(attempt.transcript(), cause) from cause
-    return replace(attempt.transcript(), stop=stop, end_state=end_state)
+        raise AttemptFailed(loop.transcript(), cause) from cause
+    return loop.transcript()
 
 
-class _Attempt:
-    """The state of one attempt while it runs."""
+class Loop:
+    """One chain of model calls while it runs: asks, runs tools, asks again.
+
+    ``messages``: what is said first, in place of the sample's system text, examples and prompt.
+    """
 
     def __init__(
-        self, sample: Sample, chat: Chat, tools: ToolBox, options: AgentOptions, price: Price | None
+        self,
+        sample: Sample,
+        chat: Chat,
+        tools: ToolBox,
+        options: AgentOptions,
+        *,
+        price: Price | None = None,
+        messages: Sequence[Message] = (),
     ) -> None:
         self._sample, self._chat, self._tools, self._options = sample, chat, tools, options
         self._price = price if options.limits.dollars is not None else None
         self._text = options.tool_protocol == "text"
-        self._specs = {spec.name: spec for spec in tools.specs}
+        later = {name for one in sample.follow_ups for name in one.tools} - set(sample.tools)
+        self._specs = {spec.name: spec for spec in tools.specs if spec.name not in later}
         self._names = frozenset(self._specs)
-        self._messages = first_messages(sample, options, tuple(self._specs.values()))
+        self._messages = list(messages) or first_messages(
+            sample, options, tuple(self._specs.values())
+        )
+        self._asked, self._asked_at = 0, 0
+        self._stop: Stop = "answered"
+        self._end_state: dict[str, Any] | None = None
+        self._states: list[dict[str, Any] | None] = []
         self._turns: list[Turn] = []
         self._runs: list[ToolRun] = []
         self._answer = ""
@@ -110,6 +126,11 @@ class _Attempt:
         self._last_call, self._repeats = ("", ""), 0
         self._started = time.monotonic()
 
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """The tools that are offered now."""
+        return tuple(self._specs.values())
+
     def transcript(self) -> Transcript:
         """Return what happened so far."""
         return Transcript(
@@ -117,11 +138,48 @@ class _Attempt:
             turns=tuple(self._turns),
             tool_runs=tuple(self._runs),
             answer=self._answer,
+            stop=self._stop,
+            end_state=self._end_state,
+            states=tuple(self._states),
             parse_failures=self._parse_failures,
             seconds=time.monotonic() - self._started,
         )
 
-    async def run(self) -> Stop:
+    async def run(self) -> None:
+        """Work until the model has answered or a limit stops it, then read the world.
+
+        Raises:
+            EngineError, ToolServerError: infrastructure failed.
+
+        """
+        self._stop = await self._answer_user()
+        for follow_up in self._sample.follow_ups:
+            if self._stop not in ("answered", "empty"):
+                break
+            self._states.append(await self._state())
+            self._hear(follow_up)
+            self._stop = await self._answer_user()
+        self._end_state = await self._state()
+
+    async def _state(self) -> dict[str, Any] | None:
+        return await self._tools.end_state(self._answer) if self._sample.world else None
+
+    def _hear(self, follow_up: FollowUp) -> None:
+        """Let the user go on."""
+        self._asked, self._asked_at = self._asked + 1, len(self._turns)
+        known = {spec.name: spec for spec in self._tools.specs}
+        self._specs |= {name: known[name] for name in follow_up.tools}
+        self._names = frozenset(self._specs)
+        self._messages.append(Message(role="user", content=self._heard(follow_up)))
+
+    def _heard(self, follow_up: FollowUp) -> str:
+        """Say in words which tools are new where tools are described in the prompt."""
+        if not (self._text and follow_up.tools):
+            return follow_up.prompt
+        new = [self._specs[name] for name in follow_up.tools]
+        return f"{text_protocol.instructions(new, 'auto')}\n\n{follow_up.prompt}"
+
+    async def _answer_user(self) -> Stop:
         """Ask and run calls in turn; return why it ended."""
         while True:
             stop = self._limit()
@@ -143,7 +201,7 @@ class _Attempt:
     def _limit(self) -> Stop | None:
         """Say which limit forbids another model call."""
         limits = self._options.limits
-        if len(self._turns) >= limits.turns:
+        if len(self._turns) - self._asked_at >= limits.turns:
             return "turns"
         if self._tokens >= limits.tokens:
             return "tokens"
@@ -304,6 +362,7 @@ class _Attempt:
             result=clean(result),
             fault=checked.fault,
             seconds=seconds,
+            asked=self._asked,
         )
         self._runs.append(run)
 

@@ -31,12 +31,16 @@ class _NoTools:
         del arguments
         return ToolResult(text=f"There is no tool named {name!r}.", is_error=True)
 
-    async def end_state(self) -> dict[str, Any] | None:
+    async def end_state(self, answer: str = "") -> dict[str, Any] | None:
         """Return None: there is no world."""
+        del answer
         return None
+
+
+NO_TOOLS = _NoTools()
 
 
 @asynccontextmanager
 async def no_tools() -> AsyncIterator[Environment]:
     """Yield an environment that starts nothing."""
-    yield _NoTools()
+    yield NO_TOOLS

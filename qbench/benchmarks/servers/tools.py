@@ -94,18 +94,20 @@ class _ProcessToolBox:
         answer = call_client(self._client, name, arguments)
         return await self._process.ask(name, self._seconds.call, answer)
 
-    async def end_state(self) -> dict[str, Any] | None:
+    async def end_state(self, answer: str = "") -> dict[str, Any] | None:
         """Return None: a server of others has no state that qbench knows."""
+        del answer
         return None
 
 
 class _WorldToolBox(_ProcessToolBox):
     """Tools of a world in a host process."""
 
-    async def end_state(self) -> dict[str, Any] | None:
+    async def end_state(self, answer: str = "") -> dict[str, Any] | None:
         """Read the world as it is now. Raises ToolServerError."""
-        answer = self._client.read_resource(STATE_URI)
-        read = await self._process.ask("its state", self._seconds.reset, answer)
+        del answer
+        reading = self._client.read_resource(STATE_URI)
+        read = await self._process.ask("its state", self._seconds.reset, reading)
         text = "".join(
             part.text for part in read.contents if isinstance(part, TextResourceContents)
         )
@@ -132,7 +134,7 @@ class _WorldHost:
         if self.world != sample.world:
             await self._list(self._client)
             self.world = sample.world
-        specs = choose(self._specs, sample.tools)
+        specs = choose(self._specs, sample.every_tool)
         return _WorldToolBox(self.process, self._client, specs, self._timeouts)
 
     async def _list(self, client: Client) -> None:
@@ -265,8 +267,9 @@ class _MemoryToolBox:
             return unknown(name, self.specs)
         return await call_client(self._client, name, arguments)
 
-    async def end_state(self) -> dict[str, Any] | None:
+    async def end_state(self, answer: str = "") -> dict[str, Any] | None:
         """Copy the world as it is now."""
+        del answer
         return deepcopy(self._state)
 
 
@@ -276,5 +279,5 @@ async def in_memory(world: World, sample: Sample) -> AsyncIterator[ToolBox]:
     state = deepcopy(sample.start_state)
     async with Client(world.server(state), cache=None) as client:
         listed = await client.list_tools()
-        specs = choose({tool.name: spec_of(tool) for tool in listed.tools}, sample.tools)
+        specs = choose({tool.name: spec_of(tool) for tool in listed.tools}, sample.every_tool)
         yield _MemoryToolBox(client, specs, state)

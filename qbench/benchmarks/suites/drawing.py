@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from qbench.benchmarks.suite import Sample, Suite
+from qbench.errors import ConfigError
 
 
 def places(
@@ -37,6 +38,15 @@ def training_samples(suite: Suite, *, seed: int, limit: int) -> tuple[Sample, ..
 
     A seed is part of what every random choice is derived from, so that these draws are
     independent of any evaluation's.
+
+    Raises:
+        ConfigError: the suite is a finite set, whose samples are all an evaluation's.
+
     """
+    if not suite.generated:
+        raise ConfigError(
+            f"Suite {suite.name} is a finite set: calibrating on it would leak its samples.",
+            hint="Calibrate on a generated suite, such as mcp, or on a text file.",
+        )
     tasks, levels = suite.tasks, suite.levels
     return suite.samples(seed=TRAINING_SEEDS + seed, tasks=tasks, levels=levels, limit=limit)

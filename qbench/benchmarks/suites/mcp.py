@@ -17,6 +17,7 @@ from qbench.benchmarks.scoring.check import check
 from qbench.benchmarks.servers.tools import ServerPool
 from qbench.benchmarks.suite import Environment, Sample, Score
 from qbench.benchmarks.suites.drawing import named, places
+from qbench.benchmarks.suites.playing import called, played
 from qbench.benchmarks.transcript import Transcript
 from qbench.benchmarks.worlds.cases import Case, Kind, Office, Shown, drawn, play
 
@@ -52,6 +53,8 @@ class McpSuite:
     tasks = tuple(WORLDS)
     levels = (1, 2, 3, 4, 5)
     description = "Tool use over real MCP servers, from one obvious call to many steps"
+    license = "own"
+    generated = True
 
     def samples(
         self, *, seed: int, tasks: Sequence[str], levels: Sequence[int], limit: int
@@ -69,6 +72,16 @@ class McpSuite:
     def score(self, sample: Sample, transcript: Transcript) -> Score:
         """Judge by end state and answer."""
         return check(sample, transcript, scorer=f"mcp/{self.version}")
+
+    def solution(self, sample: Sample) -> tuple[Message, ...]:
+        """Make the reference's calls, then answer."""
+        return played(sample)
+
+    def blunder(self, sample: Sample) -> tuple[Message, ...]:
+        """Do nothing, or where nothing is to be done call a tool."""
+        if sample.reference:
+            return (Message(role="assistant", content="I cannot say."),)
+        return (called(0, sample.tools[0], {}), Message(role="assistant", content="Done."))
 
 
 def draw(seed: int, task: str, level: int, number: int) -> Sample:

@@ -29,6 +29,8 @@ class SumsSuite:
     tasks = tuple(SIGNS)
     levels = (1, 2, 3, 4, 5)
     description = "Small arithmetic without tools: add, subtract, multiply"
+    license = "own"
+    generated = True
 
     def samples(
         self, *, seed: int, tasks: Sequence[str], levels: Sequence[int], limit: int
@@ -47,6 +49,14 @@ class SumsSuite:
     def score(self, sample: Sample, transcript: Transcript) -> Score:
         """Compare the last number of the answer."""
         return check(sample, transcript, scorer=f"sums/{self.version}")
+
+    def solution(self, sample: Sample) -> tuple[Message, ...]:
+        """Say the number."""
+        return (Message(role="assistant", content=sample.answer or ""),)
+
+    def blunder(self, sample: Sample) -> tuple[Message, ...]:
+        """Say the next number."""
+        return (Message(role="assistant", content=str(int(sample.answer or 0) + 1)),)
 
 
 def draw(seed: int, task: str, level: int, number: int) -> Sample:

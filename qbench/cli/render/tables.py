@@ -60,7 +60,7 @@ def name_of(row: Row, rows: Sequence[Row]) -> str:
     """Name a row by its format (notes say what it became), and its model if rows have several."""
     alike = len({other.model for other in rows}) == 1
     model = "" if alike else f"{row.model.rsplit('/', 1)[-1]} "
-    return f"{model}{variant(row.format, row.replica)}{MARKS.get(row.path, '')}"
+    return f"{model}{variant(row.format, row.replica, row.way)}{MARKS.get(row.path, '')}"
 
 
 def _accuracy(board: Leaderboard) -> Table:

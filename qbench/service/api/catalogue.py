@@ -37,6 +37,8 @@ class SuiteFacts(Struct, frozen=True, kw_only=True):
     tasks: tuple[str, ...]
     levels: tuple[int, ...]
     description: str
+    license: str
+    generated: bool
 
 
 class Suites(Struct, frozen=True, kw_only=True):
@@ -85,6 +87,8 @@ def suites(_: Reader) -> Response:
             tasks=tuple(suite.tasks),
             levels=tuple(suite.levels),
             description=suite.description,
+            license=suite.license,
+            generated=suite.generated,
         )
         for suite in map(load_suite, SUITES)
     )

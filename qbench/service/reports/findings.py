@@ -38,7 +38,10 @@ def summary(rows: Sequence[Row], margin: float, noise: NoiseFloor | None = None)
 def short_names(rows: Sequence[Row]) -> dict[str, str]:
     """Name rows by their format where they share a model, by their label otherwise."""
     alike = len({row.model for row in rows}) == 1
-    return {row.system_id: variant(row.format, row.replica) if alike else row.label for row in rows}
+    return {
+        row.system_id: variant(row.format, row.replica, row.way) if alike else row.label
+        for row in rows
+    }
 
 
 def against(verdict: Verdict, margin: float, noise: NoiseFloor | None = None) -> str:

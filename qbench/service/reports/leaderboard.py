@@ -147,6 +147,7 @@ def _row(
             name: total / number for name, (total, number) in parts.get(system.id, {}).items()
         },
         replica=system.replica,
+        way=system.way,
     )
 
 

@@ -139,6 +139,8 @@ class Row(Struct, frozen=True, kw_only=True):
     """Means of the score components over the attempts that have them."""
     replica: int = 0
     """1 for the baseline measured once more: the noise floor, not a candidate."""
+    way: str = ""
+    """The strategy as it is written; empty for ``single``."""
     kernel: str = ""
     """Compute kernels that the engine chose; empty where it did not tell."""
     engine_version: str = ""

@@ -78,12 +78,19 @@ class Asked(Struct, frozen=True, kw_only=True):
     messages: Sequence[Message]
     tools: Sequence[str] = ()
     seed: int | None = None
+    temperature: float = 0.0
 
     @classmethod
     def of(cls, request: ChatRequest) -> Asked:
         """Take the part out of ``request``."""
         names = tuple(tool.name for tool in request.tools)
-        return cls(messages=request.messages, tools=names, seed=request.sampling.seed)
+        sampling = request.sampling
+        return cls(
+            messages=request.messages,
+            tools=names,
+            seed=sampling.seed,
+            temperature=sampling.temperature,
+        )
 
     @property
     def prompt(self) -> str:

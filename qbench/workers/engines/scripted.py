@@ -36,6 +36,7 @@ from qbench.workers.engines.behaviours import (
 from qbench.workers.engines.inflight import InFlight
 from qbench.workers.engines.options import read_options
 from qbench.workers.engines.serving import MeasuredServing
+from qbench.workers.engines.skilled import knowledge, skilled
 from qbench.workers.limiter import FixedLimit, Gate
 
 T = TypeVar("T", int, float)
@@ -61,7 +62,11 @@ class ScriptedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     script: Any = "sum"
     accuracy: Share | dict[str, Share] = 0.8
-    """Of ``sum``; by format where it is a mapping, ``*`` for all others."""
+    """Of ``sum`` and ``skilled``; by format where it is a mapping, ``*`` for all others."""
+    known: str = ""
+    """Of ``skilled``: the file that `qbench suites script` made."""
+    decline: Share = 0.0
+    """Of ``skilled``: how much less accurate it is with each level."""
     unsteady: Share | dict[str, Share] = 0.0
     """Share of replies that are drawn anew each time: noise of known size. By format likewise."""
     wordy: Tokens | dict[str, Tokens] = 0
@@ -79,7 +84,7 @@ class ScriptedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def behaviour(self, format_name: str, *, concurrency: int = 0) -> Behaviour:
         """Return what answers. Raises ConfigError, NotFound."""
-        inner = behaviour(
+        inner = self._skilled(format_name, concurrency) or behaviour(
             self.script,
             accuracy=_of(self.accuracy, format_name, 0.8),
             unsteady=_of(self.unsteady, format_name, 0.0),
@@ -88,6 +93,17 @@ class ScriptedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         )
         inner = longer(inner, _of(self.wordy, format_name, 0))
         return faulty(inner, self.faults, seeded(self.seed))
+
+    def _skilled(self, format_name: str, concurrency: int) -> Behaviour | None:
+        if self.script != "skilled":
+            return None
+        return skilled(
+            knowledge(self.known),
+            _of(self.accuracy, format_name, 0.8),
+            seeded(self.seed),
+            decline=self.decline,
+            again=f"{format_name} at {concurrency}",
+        )
 
 
 def _of(value: T | dict[str, T], format_name: str, otherwise: T) -> T:

@@ -19,7 +19,7 @@ from qbench.benchmarks.analysis.comparison.paired import (
 from qbench.benchmarks.analysis.comparison.sidebyside import methods
 from qbench.benchmarks.analysis.sums import Floats
 from qbench.errors import NotFound
-from qbench.service.domain import System, variant
+from qbench.service.domain import System
 from qbench.service.reports.comparison.values import Belief, Comparison, Method, Rate, Slice
 from qbench.service.reports.evidence import Evidence, estimate, judged, refuse_one_sided
 from qbench.service.reports.findings import against
@@ -49,7 +49,7 @@ def find_system(systems: tuple[System, ...], ref: str) -> System:
 
 def _names(system: System) -> tuple[str, ...]:
     short = system.ref.removeprefix(f"{system.model}@")
-    return variant(system.format, system.replica), system.label, system.ref, short
+    return system.variant, system.label, system.ref, short
 
 
 @dataclass(frozen=True)

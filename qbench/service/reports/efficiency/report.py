@@ -16,7 +16,7 @@ from qbench.benchmarks.analysis.efficiency.resources import compression_ratio
 from qbench.benchmarks.analysis.efficiency.runtime import Runtime, flops
 from qbench.benchmarks.analysis.outcomes import SCORED
 from qbench.benchmarks.analysis.sums import Floats, dollars
-from qbench.service.domain import Basis, System, variant
+from qbench.service.domain import Basis, System
 from qbench.service.money import MachinePrice
 from qbench.service.pricebook import PriceBook
 from qbench.service.profiles import Profile, find, fitting, stored, weight_bytes
@@ -167,7 +167,7 @@ def _costed(one: _Costing, costings: Sequence[_Costing]) -> Costed:
         system_id=one.system.id,
         label=one.system.label,
         model=one.system.model,
-        variant=variant(one.system.format, one.system.replica),
+        variant=one.system.variant,
         profile=f"{one.profile.label} ({one.profile.id})" if one.profile else "",
         why="" if one.profile else _why(one),
         caution=_caution(one),

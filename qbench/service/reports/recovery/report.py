@@ -11,7 +11,7 @@ import numpy as np
 from qbench.benchmarks.analysis.comparison.recovery import Change, Pair, Ratio, change, ratios
 from qbench.benchmarks.analysis.sums import Floats, sample_means
 from qbench.errors import NotFound
-from qbench.service.domain import Basis, System, variant
+from qbench.service.domain import Basis, System
 from qbench.service.fidelity import fidelity_of
 from qbench.service.reports.evidence import Evidence, estimate
 from qbench.service.reports.findings import against, is_noise
@@ -116,7 +116,7 @@ def _model_report(
     return ModelReport(
         model=baseline.model,
         baseline=baseline.label,
-        baseline_format=variant(baseline.format, baseline.replica),
+        baseline_format=baseline.variant,
         baseline_invalid=evidence.invalid(baseline.id),
         pass_rate=estimate(rate.value, (rate.low, rate.high)) if rate else None,
         noise=evidence.noise if own else None,

@@ -1,0 +1,221 @@
+"""Asking: one attempt in the making, as a strategy sees it. All that it does is kept and counted.
+
+A strategy asks along paths: a path is one chain of model calls, with tools and a fresh world of
+its own (``path``) or a plain question (``say``). Limits hold for each path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from qbench.benchmarks.agent.loop import AgentOptions, AttemptFailed, Loop, Price
+from qbench.benchmarks.chat import Chat, Message, Sampling, ToolSpec
+from qbench.benchmarks.servers.no_tools import NO_TOOLS
+from qbench.benchmarks.strategy import Strategy, Way
+from qbench.benchmarks.suite import Sample, ToolBox
+from qbench.benchmarks.transcript import CANDIDATE, Path, Transcript
+from qbench.errors import EngineError, ToolServerError
+
+Open = Callable[[Sample], AbstractAsyncContextManager[ToolBox]]
+"""Opens a fresh world."""
+Watch = Callable[[Chat, ToolBox], tuple[Chat, ToolBox]]
+"""Puts something between a path and what answers it, for example a tracer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What the attempts of one system are made with."""
+
+    chat: Chat
+    open_world: Open
+    """Opens a fresh world for a path."""
+    options: AgentOptions
+    """Sampling and limits of each path."""
+    price: Price | None = None
+    """Prices one model call."""
+    value: Callable[[Sample, Transcript], float] | None = None
+    """Judges a path as the suite would, 0 to 1: the perfect verifier, an upper bound."""
+    others: Mapping[str, Chat] = field(default_factory=dict)
+    """Chats of other models by role, for example ``judge``."""
+    watch: Watch = lambda chat, tools: (chat, tools)
+    """Wraps chat and tools of each path."""
+
+
+class _Kept(Struct):
+    role: str
+    loop: Loop
+
+
+class Asking:
+    """One attempt in the making: ``sample``, asked by ``strategy`` with ``means``."""
+
+    def __init__(self, sample: Sample, strategy: Strategy, means: Means) -> None:
+        self.sample, self.strategy, self.means = sample, strategy, means
+        self._kept: list[_Kept] = []
+
+    async def path(
+        self,
+        sample: Sample | None = None,
+        *,
+        role: str = CANDIDATE,
+        sampling: Sampling | None = None,
+        wrap: Callable[[ToolBox], ToolBox] | None = None,
+        messages: Sequence[Message] = (),
+    ) -> int:
+        """Work on the sample, or a changed one, in a fresh world; return the path's number.
+
+        Args:
+            sample: in place of the attempt's, for example with another system text.
+            role: what the path is for.
+            sampling: in place of the system's.
+            wrap: adds tools of the strategy's own.
+            messages: what is said first, in place of system text, examples and prompt.
+
+        Raises:
+            EngineError, ToolServerError: infrastructure failed.
+
+        """
+        asked = sample or self.sample
+        async with self.means.open_world(asked) as tools:
+            box = wrap(tools) if wrap else tools
+            return await self._run(role, asked, self.means.chat, box, sampling, messages)
+
+    async def say(
+        self,
+        messages: Sequence[Message],
+        *,
+        role: str,
+        sampling: Sampling | None = None,
+        by: str = "",
+    ) -> str:
+        """Make one plain model call without tools and return its text.
+
+        ``by``: role of another model in ``Means.others``; empty: the system's own.
+
+        Raises:
+            EngineError: infrastructure failed.
+
+        """
+        plain = Sample(id="", suite="", task="", level=1, family="", prompt="")
+        chat = self.means.others[by] if by else self.means.chat
+        number = await self._run(role, plain, chat, NO_TOOLS, sampling, messages)
+        return self.answer(number)
+
+    async def _run(
+        self,
+        role: str,
+        sample: Sample,
+        chat: Chat,
+        tools: ToolBox,
+        sampling: Sampling | None,
+        messages: Sequence[Message],
+    ) -> int:
+        number = len(self._kept)
+        chat, tools = self.means.watch(chat, tools)
+        options = replace(self.means.options, sampling=self._sampling(sampling, number))
+        loop = Loop(sample, chat, tools, options, price=self.means.price, messages=messages)
+        self._kept.append(_Kept(role, loop))
+        await loop.run()
+        return number
+
+    def _sampling(self, given: Sampling | None, number: int) -> Sampling:
+        """Give each path a seed of its own where the system has one."""
+        sampling = given or self.means.options.sampling
+        if sampling.seed is None or not number:
+            return sampling
+        return replace(sampling, seed=sampling.seed + number)
+
+    async def together(self, *asked: Coroutine[Any, Any, int]) -> tuple[int, ...]:
+        """Await several paths at once; when one fails the others are given up.
+
+        Raises:
+            EngineError, ToolServerError: infrastructure failed.
+
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one) for one in asked]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return tuple(task.result() for task in tasks)
+
+    def answer(self, number: int) -> str:
+        """Return the final text of a path."""
+        return self.candidate(number).answer
+
+    def candidate(self, number: int) -> Transcript:
+        """Return a path as if it had been the whole attempt."""
+        return self._kept[number].loop.transcript()
+
+    def specs(self, number: int) -> tuple[ToolSpec, ...]:
+        """Return the tools that a path was offered."""
+        return self._kept[number].loop.specs
+
+    def transcript(self, accepted: Sequence[int] = ()) -> Transcript:
+        """Return all that was said and done so far; ends as the last accepted path does."""
+        parts = [kept.loop.transcript() for kept in self._kept]
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return Transcript(messages=(), turns=())
+        last = parts[accepted[-1]] if accepted else parts[-1]
+        return replace(
+            last,
+            turns=tuple(turn for part in parts for turn in part.turns),
+            tool_runs=_all_runs(parts),
+            parse_failures=sum(part.parse_failures for part in parts),
+            seconds=sum(parts[number].seconds for number in accepted),
+            paths=_paths([kept.role for kept in self._kept], parts),
+            accepted=tuple(accepted),
+        )
+
+
+def _all_runs(parts: Sequence[Transcript]) -> tuple[Any, ...]:
+    runs, before = [], 0
+    for part in parts:
+        runs += [replace(run, turn=run.turn + before) for run in part.tool_runs]
+        before += len(part.turns)
+    return tuple(runs)
+
+
+def _paths(roles: Sequence[str], parts: Sequence[Transcript]) -> tuple[Path, ...]:
+    paths, turns, runs = [], 0, 0
+    for role, part in zip(roles, parts, strict=True):
+        paths.append(_path(role, part, turns, runs))
+        turns, runs = turns + len(part.turns), runs + len(part.tool_runs)
+    return tuple(paths)
+
+
+def _path(role: str, part: Transcript, turns: int, runs: int) -> Path:
+    return Path(
+        role=role,
+        turns=tuple(range(turns, turns + len(part.turns))),
+        tool_runs=tuple(range(runs, runs + len(part.tool_runs))),
+        answer=part.answer,
+        stop=part.stop,
+        end_state=part.end_state,
+        states=part.states,
+        parse_failures=part.parse_failures,
+        seconds=part.seconds,
+    )
+
+
+async def make_attempt(way: Way, asking: Asking) -> Transcript:
+    """Let ``way`` make an attempt.
+
+    Raises:
+        AttemptFailed: the engine or a tool server failed; the transcript has what was spent.
+
+    """
+    try:
+        accepted = await way.make(asking)
+    except (EngineError, ToolServerError) as cause:
+        raise AttemptFailed(asking.transcript(), cause) from cause
+    return asking.transcript(accepted)

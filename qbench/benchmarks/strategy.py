@@ -1,0 +1,153 @@
+"""Strategy: how one answer is made. A value, how it is written, and what carries it out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from qbench.benchmarks.suite import Suite
+from qbench.errors import ConfigError, NotFound
+
+if TYPE_CHECKING:
+    from qbench.benchmarks.agent.asking import Asking
+
+Option = int | float | str
+
+_SPELLED = re.compile(r"(?P<name>[a-z][a-z-]*)(?:@(?P<n>\d+))?(?P<rest>(?::[a-z][a-z_-]*=.*)?)")
+_NEXT = re.compile(r":(?=[a-z][a-z_-]*=)")
+"""Between options: a colon before ``key=``, so that a value may be a URL."""
+
+
+class Strategy(Struct, frozen=True, kw_only=True):
+    """How one answer is made. Part of a System's identity."""
+
+    name: str = "single"
+    tool_protocol: Literal["native", "text"] = "native"
+    """``text``: tools are described in the prompt and calls are read from the reply."""
+    examples: bool = True
+    """Show a sample's worked examples where it has some."""
+    n: int = 0
+    """How many: votes, candidates, rounds, by the strategy; 0 where it takes no number."""
+    options: dict[str, Option] = {}
+    """Those that differ from the strategy's defaults."""
+    version: str = ""
+    """Of the strategy's prompts and procedure; empty for ``single``."""
+
+    @property
+    def spelled(self) -> str:
+        """For command lines: ``majority@5:temperature=0.8``."""
+        number = f"@{self.n}" if self.n else ""
+        options = (f":{key}={value}" for key, value in sorted(self.options.items()))
+        return self.name + number + "".join(options)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All fields, without those that are newer than the ids of stored systems where empty."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return {
+            key: value
+            for key, value in fields.items()
+            if value or key not in ("n", "options", "version")
+        }
+
+
+class Way(Protocol):
+    """Carries a strategy out. The strategy modules have one each; they keep no state."""
+
+    name: str
+    version: str
+    """Of prompts and procedure: a change of either is another strategy."""
+    description: str
+    number: int
+    """Default of ``n``; 0 where the strategy takes no number."""
+    options: Mapping[str, Option]
+    """Option names with their defaults, which also say the type."""
+    sampled: bool
+    """Draws several answers that should differ: a temperature of 0 would draw one."""
+
+    def calls(self, strategy: Strategy) -> int:
+        """Return how many paths an attempt takes at most: what a budget must reckon with."""
+        ...
+
+    def refuse(self, strategy: Strategy, suite: Suite) -> str:
+        """Say why the strategy makes no sense for ``suite``; empty when it does."""
+        ...
+
+    async def make(self, asking: Asking) -> tuple[int, ...]:
+        """Make an attempt; return the accepted paths, the one that answers last.
+
+        Raises:
+            EngineError, ToolServerError: infrastructure failed.
+
+        """
+        ...
+
+
+def read_strategy(text: str, find: Callable[[str], Way]) -> Strategy:
+    """Read ``name``, ``name@n`` or ``name@n:key=value:key=value``.
+
+    ``find`` returns the way of a name and raises NotFound.
+
+    Raises:
+        ConfigError: it is written in no such way, or an option has another type.
+        NotFound: there is no such strategy or option.
+
+    """
+    found = _SPELLED.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(
+            f"Cannot read a strategy from {text!r}.",
+            hint="Write name, name@n or name@n:option=value, like majority@5.",
+        )
+    way = find(found["name"])
+    return Strategy(
+        name=way.name,
+        n=_number(way, found["n"]),
+        options=_options(way, found["rest"]),
+        version=way.version,
+    )
+
+
+def _number(way: Way, text: str | None) -> int:
+    if text is not None and not way.number:
+        raise ConfigError(
+            f"The strategy {way.name} takes no number.", hint=f"Write {way.name} alone."
+        )
+    number = int(text) if text is not None else way.number
+    if way.number and number < 1:
+        raise ConfigError(f"{way.name}@{number} asks for nothing.", hint="Give at least 1.")
+    return number
+
+
+def _options(way: Way, rest: str) -> dict[str, Option]:
+    found: dict[str, Option] = {}
+    for part in _NEXT.split(rest):
+        if not part:
+            continue
+        key, _, value = part.partition("=")
+        if key not in way.options:
+            raise NotFound.among(f"option of strategy {way.name}", key, way.options)
+        read = _typed(way, key, value)
+        if read != way.options[key]:
+            found[key] = read
+    return found
+
+
+def _typed(way: Way, key: str, value: str) -> Option:
+    kind = type(way.options[key])
+    try:
+        return kind(value)
+    except ValueError:
+        raise ConfigError(
+            f"{key}={value} of strategy {way.name} is no {kind.__name__}.",
+            hint=f"The default is {way.options[key]}.",
+        ) from None
+
+
+def option(way: Way, strategy: Strategy, key: str) -> Option:
+    """Return the value of an option: the strategy's, else the default."""
+    return strategy.options.get(key, way.options[key])

@@ -1,0 +1,119 @@
+"""A fake model of known skill on any suite: it knows a way that passes and one that fails.
+
+Made by ``qbench suites script SUITE``: a file of prompts, each with the messages of a solution and
+of a blunder. Which of them is played is drawn; a conversation goes on as it began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from qbench.benchmarks.chat import Message
+from qbench.errors import ConfigError
+from qbench.workers.engines.behaviours import Asked, Behaviour, Draw, ScriptedTurn
+
+
+class Known(Struct, frozen=True, kw_only=True):
+    """What the fake knows of one sample."""
+
+    level: int = 1
+    solution: tuple[Message, ...]
+    blunder: tuple[Message, ...]
+
+
+class Knowledge(Struct, frozen=True, kw_only=True):
+    """The file."""
+
+    suite: str
+    prompts: dict[str, Known]
+
+
+@lru_cache(maxsize=8)
+def _read(path: str, changed_ns: int) -> Knowledge:
+    del changed_ns
+    try:
+        return msgspec.json.decode(Path(path).read_bytes(), type=Knowledge)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConfigError(
+            f"{path} holds no solutions: {error}.",
+            hint="Make it: qbench suites script SUITE -n 100 --out FILE.json",
+        ) from error
+
+
+def knowledge(path: str) -> Knowledge:
+    """Read a file of solutions. Raises ConfigError."""
+    try:
+        changed = Path(path).stat().st_mtime_ns
+    except OSError:
+        changed = 0
+    return _read(path, changed)
+
+
+def skilled(
+    known: Knowledge, accuracy: float, draw: Draw, *, decline: float = 0.0, again: str = ""
+) -> Behaviour:
+    """Play the solution with probability ``accuracy``, less ``decline`` for each level above 1.
+
+    At temperature 0 the draw belongs to the prompt, so that systems of different accuracy fail on
+    nested sets; else every conversation is drawn anew.
+    """
+    count = 0
+    find = _finder(known.prompts)
+
+    def reply(asked: Asked) -> ScriptedTurn:
+        nonlocal count
+        place, prompt = find(asked.messages)
+        sample = known.prompts[prompt]
+        said = [m for m in asked.messages[place + 1 :] if m.role == "assistant"]
+        if said:
+            played = sample.solution if _same(said[0], sample.solution[0]) else sample.blunder
+        else:
+            count += 1
+            drawn = ("anew", again, count) if asked.temperature else ("skill", asked.seed)
+            luck = draw(*drawn, prompt)
+            skill = accuracy - decline * (sample.level - 1)
+            played = sample.solution if luck < skill else sample.blunder
+        return _turn(played[min(len(said), len(played) - 1)])
+
+    return reply
+
+
+Find = Callable[[Sequence[Message]], tuple[int, str]]
+
+
+def _finder(prompts: Mapping[str, Known]) -> Find:
+    longest = sorted(prompts, key=len, reverse=True)
+
+    def find(messages: Sequence[Message]) -> tuple[int, str]:
+        users = [(place, m.content) for place, m in enumerate(messages) if m.role == "user"]
+        for place, content in reversed(users):
+            if content in prompts:
+                return place, content
+        for place, content in reversed(users):  # a strategy may have added to the prompt
+            for prompt in longest:
+                if prompt in content:
+                    return place, prompt
+        raise ConfigError(
+            f"No solution is known for the prompt {users[-1][1][:80] if users else ''!r}.",
+            hint="Make the file with the run's own suite, seed, levels and number of samples.",
+        )
+
+    return find
+
+
+def _same(one: Message, other: Message) -> bool:
+    return _essence(one) == _essence(other)
+
+
+def _essence(message: Message) -> tuple[str, list[tuple[str, str]]]:
+    return message.content, [(call.name, call.arguments) for call in message.tool_calls]
+
+
+def _turn(message: Message) -> ScriptedTurn:
+    calls = tuple((call.name, call.arguments) for call in message.tool_calls)
+    return ScriptedTurn(say=message.content, think=message.reasoning, calls=calls)
