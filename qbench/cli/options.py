@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from inspect import Signature, signature
@@ -138,7 +139,15 @@ def read_order(
         ),
     ] = "done",
     epochs: Annotated[int, typer.Option(help="Attempts at each sample.")] = 1,
-    seed: Annotated[int, typer.Option(help="Another seed draws other samples.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Another seed draws other samples [default: 0]")
+    ] = None,
+    fresh_seed: Annotated[
+        bool,
+        typer.Option(
+            "--fresh-seed", help="Draw a seed that no model can have seen; the run stores it."
+        ),
+    ] = False,
     margin: Annotated[
         float, typer.Option(help="Pass-rate difference that counts as equivalent.")
     ] = 0.05,
@@ -190,7 +199,7 @@ def read_order(
         levels=levels(level),
         samples=samples,
         epochs=epochs,
-        seed=seed,
+        seed=_seed(seed, fresh=fresh_seed),
         margin=margin,
         noise_floor=noise_floor,
         strategies=words(strategies),
@@ -204,6 +213,15 @@ def read_order(
         budget=dollars(budget), concurrency=concurrency, hardware=hardware, probe=probe
     )
     return order, controls
+
+
+def _seed(given: int | None, *, fresh: bool) -> int:
+    """Return the seed that is given, 0, or a new one. Raises ConfigError."""
+    if given is not None and fresh:
+        raise ConfigError(
+            f"--seed {given} is no fresh seed.", hint="Give one of --seed and --fresh-seed."
+        )
+    return secrets.randbelow(2**53) if fresh else given or 0
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -111,6 +111,7 @@ def board(*rows: Row, **changes: Any) -> Leaderboard:
         "run_id": "m868r5ce0pqgkw3v",
         "status": "done",
         "suite": "mcp",
+        "suite_version": "1",
         "tasks": ("calendar",),
         "levels": (1, 2),
         "samples": 240,

@@ -10,6 +10,7 @@ import pytest
 from qbench.benchmarks.analysis.rates import wilson
 from qbench.benchmarks.catalogue import asked, load_suite
 from qbench.benchmarks.transcript import Transcript
+from qbench.cli.options import read_order
 from qbench.errors import ConfigError, NotFound
 from qbench.service.order import Order, to_request
 from qbench.service.plan import draw_samples
@@ -74,3 +75,11 @@ def test_a_known_skill_is_recovered(temperature: float) -> None:
 def test_knowledge_that_is_none_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no solutions"):
         knowledge(str(tmp_path / "none.json"))
+
+
+def test_a_fresh_seed_is_drawn_and_stored() -> None:
+    first, second = (read_order(fresh_seed=True)[0].seed for _ in range(2))
+    assert first != second
+    assert read_order()[0].seed == 0
+    with pytest.raises(ConfigError, match="no fresh seed"):
+        read_order(seed=3, fresh_seed=True)

@@ -18,11 +18,19 @@ COLOURS = {"worse": "red", "better": "green", "equivalent": "green", "invalid": 
 UNITS = ((1.0, "$"), (1e-3, "m$"), (1e-6, "µ$"), (1e-9, "n$"))
 
 
+def _suite(board: Leaderboard) -> str:
+    """Name each suite with its version."""
+    names, versions = board.suite.split(","), board.suite_version.split(",")
+    if len(names) != len(versions):
+        return board.suite
+    return ", ".join(f"{name} {version}" for name, version in zip(names, versions, strict=True))
+
+
 def leaderboard(board: Leaderboard) -> None:
     """Print a leaderboard: three tables that fit 80 columns, notes, and the finding last."""
     levels = ", ".join(map(str, board.levels))
     out.print(
-        f"{board.suite} level {levels} · {board.samples:,} samples × {board.epochs} · "
+        f"{_suite(board)} level {levels} · {board.samples:,} samples × {board.epochs} · "
         f"seed {board.seed} · run {board.run_id} ({board.status}) · {_paid(board)}",
         style="bold",
         markup=False,

@@ -63,6 +63,14 @@ class Evidence:
             return None
         return Rounds(self.run.request, self.outcomes, self.sums.rates, self.by_sample)
 
+    @property
+    def samples(self) -> int:
+        """Samples of the run: fewer than were asked for where a finite suite has no more."""
+        request = self.run.request
+        if request.sequential or not self.planned:
+            return request.limit
+        return max(self.planned.values()) // request.epochs
+
     @cached_property
     def sums(self) -> Sums:
         """Attempts by system and sample."""

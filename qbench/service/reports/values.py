@@ -174,6 +174,7 @@ class Leaderboard(Struct, frozen=True, kw_only=True):
     run_id: str
     status: str
     suite: str
+    suite_version: str
     tasks: tuple[str, ...]
     levels: tuple[int, ...]
     samples: int
