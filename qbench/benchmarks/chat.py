@@ -64,6 +64,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True, omit_defaults=True):
     response_format: dict[str, Any] | None = None
     timeout_s: float = 120.0
     """Longest time without a byte before the call counts as an engine timeout."""
+    about: str = ""
+    """Id of the sample that is asked, for the fakes that ship; no endpoint is told."""
 
 
 class TokenUsage(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,7 +10,9 @@ from msgspec import Struct
 class Limits(Struct, frozen=True, kw_only=True):
     """What one attempt may use; with a strategy that asks along several paths, each of them."""
 
-    turns: int = 12
+    turns: int = 40
+    """Model calls for each of the user's messages. The longest reference solution of ours takes 35:
+    a limit below that would count a right way of working as a failure."""
     tokens: int = 32_768
     """Prompt and completion tokens over all calls."""
     seconds: float = 300.0

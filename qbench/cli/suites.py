@@ -117,16 +117,16 @@ def script(
     suite, _ = asked(name)
     drawn = _samples(name, number, seed, level)
     known = {
-        sample.prompt: {
+        sample.id: {
+            "prompt": sample.prompt,
             "level": sample.level,
             "solution": suite.solution(sample),
             "blunder": suite.blunder(sample),
         }
-        for sample in reversed(drawn)
+        for sample in drawn
     }
-    out.write_bytes(msgspec.json.encode({"suite": suite.name, "prompts": known}))
-    twice = len(drawn) - len(known)
-    _say(f"{out}: {len(known)} prompts." + (f" {twice} came twice." if twice else ""))
+    out.write_bytes(msgspec.json.encode({"suite": suite.name, "samples": known}))
+    _say(f"{out}: {len(known):,} samples of {suite.name}.")
 
 
 def _samples(name: str, number: int, seed: int, level: str) -> tuple[Sample, ...]:

@@ -57,6 +57,7 @@ def _of_suite(request: Request) -> list[str]:
         ("--margin", request.margin, usual.margin),
         ("--until", request.until, usual.until),
         ("--turns", limits.turns, usual.limits.turns),
+        ("--token-limit", limits.tokens, usual.limits.tokens),
         ("--time-limit", limits.seconds, usual.limits.seconds),
     ):
         if value != default:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from qbench.benchmarks.chat import Sampling
 from qbench.errors import NotFound
-from qbench.service.domain import Request, Strategy, System, new_id
+from qbench.service.domain import Limits, Request, Strategy, System, new_id
 from qbench.service.order import Order, to_request
 from qbench.service.reports.comparison.report import find_system
 
@@ -28,6 +28,7 @@ ASKED = Request(
     tasks=("add",),
     levels=(1, 2),
     limit=90,
+    limits=Limits(turns=12),
 )
 
 

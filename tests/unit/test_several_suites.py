@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from qbench.benchmarks.analysis.rates import wilson
@@ -53,10 +52,15 @@ def _known() -> Knowledge:
     suite = load_suite("sums")
     drawn = suite.samples(seed=0, tasks=suite.tasks, levels=(3, 4, 5), limit=600)
     known = {
-        one.prompt: Known(level=one.level, solution=suite.solution(one), blunder=suite.blunder(one))
+        one.prompt: Known(
+            prompt=one.prompt,
+            level=one.level,
+            solution=suite.solution(one),
+            blunder=suite.blunder(one),
+        )
         for one in drawn
     }
-    return Knowledge(suite="sums", prompts=known)
+    return Knowledge(suite="sums", samples=known)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
@@ -64,11 +68,11 @@ def test_a_known_skill_is_recovered(temperature: float) -> None:
     known = _known()
     model = skilled(known, 0.7, seeded(0))
     passed = 0
-    for prompt, sample in known.prompts.items():
-        messages = [msgspec.structs.replace(sample.solution[0], role="user", content=prompt)]
+    for prompt, sample in known.samples.items():
+        messages = [Message(role="user", content=prompt)]
         said = model(Asked(messages=messages, temperature=temperature)).say
         passed += said == sample.solution[0].content
-    low, high = wilson(passed, len(known.prompts))
+    low, high = wilson(passed, len(known.samples))
     assert low < 0.7 < high
 
 

@@ -233,6 +233,7 @@ class Loop:
             tools=tuple(self._specs.values()) if native else (),
             tool_choice=choice if native else "auto",
             sampling=self._options.sampling,
+            about=self._sample.id,
         )
         try:
             async with asyncio.timeout(self._seconds_left()) as scope:

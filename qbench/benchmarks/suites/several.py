@@ -48,7 +48,10 @@ class Several:
         if not shared or limit < 1:
             return []
         drawn = suite.samples(seed=seed, tasks=tasks, levels=shared, limit=limit)
-        return [replace(sample, task=f"{name}/{sample.task}") for sample in drawn]
+        return [
+            replace(sample, task=f"{name}/{sample.task}", family=f"{name}/{sample.family}")
+            for sample in drawn
+        ]
 
     @asynccontextmanager
     async def environment(self, *, slots: int) -> AsyncIterator[Environment]:
@@ -70,8 +73,11 @@ class Several:
 
 
 def own(sample: Sample) -> Sample:
-    """Return the sample under its own suite's name of the task."""
-    return replace(sample, task=sample.task.removeprefix(f"{sample.suite}/"))
+    """Return the sample with the names its own suite gave it."""
+    start = f"{sample.suite}/"
+    return replace(
+        sample, task=sample.task.removeprefix(start), family=sample.family.removeprefix(start)
+    )
 
 
 def _of(name: str, tasks: Sequence[str]) -> tuple[str, ...]:

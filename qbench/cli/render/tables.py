@@ -37,6 +37,8 @@ def leaderboard(board: Leaderboard) -> None:
     )
     out.print()
     draw(_accuracy(board))
+    if any(row.by_suite for row in board.rows):
+        draw(_suites(board))
     draw(_cost(board))
     draw(_validity(board.rows))
     for row in board.rows:
@@ -86,6 +88,20 @@ def _accuracy(board: Leaderboard) -> Table:
         )
     made.caption = _about_accuracy(board)
     return made
+
+
+def _suites(board: Leaderboard) -> Table:
+    names = board.suite.split(",")
+    made = table("System", *(f"{name} %>" for name in names))
+    for row in board.rows:
+        cells = (_rate(row.by_suite.get(name)) for name in names)
+        made.add_row(plain(name_of(row, board.rows)), *cells)
+    made.caption = "passed by suite; the rate above pools them, each sample counting once"
+    return made
+
+
+def _rate(found: Estimate | None) -> str:
+    return f"{percent(found.value)} {_span(found, 100)}" if found else "–"
 
 
 def _verdict(row: Row) -> Text:

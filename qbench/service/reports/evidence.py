@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from qbench.benchmarks.analysis.clusters import PassRate, pass_rate
 from qbench.benchmarks.analysis.comparison.multiplicity import holm
@@ -70,6 +71,11 @@ class Evidence:
         if request.sequential or not self.planned:
             return request.limit
         return max(self.planned.values()) // request.epochs
+
+    def of_suite(self, suite: str) -> NDArray[np.bool_]:
+        """(S,) whether each sample is one of ``suite``, in a run of several suites."""
+        tasks = np.array([task.startswith(f"{suite}/") for task in self.outcomes.tasks], bool)
+        return tasks[self.outcomes.sample_task]
 
     @cached_property
     def sums(self) -> Sums:

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from qbench.benchmarks.analysis.clusters import pass_rate
 from qbench.benchmarks.analysis.economics.costofpass import (
     per_problem,
     ratio_interval,
@@ -149,7 +150,23 @@ def _row(
         },
         replica=system.replica,
         way=system.way,
+        by_suite=by_suite(evidence, system.id),
     )
+
+
+def by_suite(evidence: Evidence, system_id: str) -> dict[str, Estimate]:
+    """Estimate a system's pass rate on each suite; empty where the run asks one alone."""
+    suites, place = evidence.run.request.suite.split(","), evidence.place(system_id)
+    if place is None or len(suites) == 1 or evidence.rounds is not None:
+        return {}
+    found = {}
+    for suite in suites:
+        asked = evidence.of_suite(suite)
+        rates, tries = evidence.sums.rates[place][asked], evidence.sums.n[place][asked]
+        made = pass_rate(rates, tries, evidence.sums.family[asked])
+        if made is not None:
+            found[suite] = estimate(made.value, (made.low, made.high))
+    return found
 
 
 def _effective(system: System, endpoint: Endpoint | None) -> str:

@@ -141,6 +141,8 @@ class Row(Struct, frozen=True, kw_only=True):
     """1 for the baseline measured once more: the noise floor, not a candidate."""
     way: str = ""
     """The strategy as it is written; empty for ``single``."""
+    by_suite: dict[str, Estimate] = {}
+    """Pass rate by suite, where the run asks several."""
     kernel: str = ""
     """Compute kernels that the engine chose; empty where it did not tell."""
     engine_version: str = ""

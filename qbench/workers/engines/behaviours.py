@@ -79,6 +79,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     tools: Sequence[str] = ()
     seed: int | None = None
     temperature: float = 0.0
+    about: str = ""
 
     @classmethod
     def of(cls, request: ChatRequest) -> Asked:
@@ -90,6 +91,7 @@ class Asked(Struct, frozen=True, kw_only=True):
             tools=names,
             seed=sampling.seed,
             temperature=sampling.temperature,
+            about=request.about,
         )
 
     @property

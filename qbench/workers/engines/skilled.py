@@ -1,7 +1,8 @@
 """A fake model of known skill on any suite: it knows a way that passes and one that fails.
 
-Made by ``qbench suites script SUITE``: a file of prompts, each with the messages of a solution and
-of a blunder. Which of them is played is drawn; a conversation goes on as it began.
+Made by ``qbench suites script SUITE``: a file of samples, each with the messages of a solution and
+of a blunder. Which of them is played is drawn; a conversation goes on as it began. A sample is
+known by its id, and by its prompt where the request comes over a wire that tells no id.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from qbench.workers.engines.behaviours import Asked, Behaviour, Draw, ScriptedTu
 class Known(Struct, frozen=True, kw_only=True):
     """What the fake knows of one sample."""
 
+    prompt: str
     level: int = 1
     solution: tuple[Message, ...]
     blunder: tuple[Message, ...]
@@ -30,7 +32,7 @@ class Knowledge(Struct, frozen=True, kw_only=True):
     """The file."""
 
     suite: str
-    prompts: dict[str, Known]
+    samples: dict[str, Known]
 
 
 @lru_cache(maxsize=8)
@@ -63,19 +65,18 @@ def skilled(
     nested sets; else every conversation is drawn anew.
     """
     count = 0
-    find = _finder(known.prompts)
+    find = _finder(known.samples)
 
     def reply(asked: Asked) -> ScriptedTurn:
         nonlocal count
-        place, prompt = find(asked.messages)
-        sample = known.prompts[prompt]
+        place, sample = find(asked)
         said = [m for m in asked.messages[place + 1 :] if m.role == "assistant"]
         if said:
             played = sample.solution if _same(said[0], sample.solution[0]) else sample.blunder
         else:
             count += 1
             drawn = ("anew", again, count) if asked.temperature else ("skill", asked.seed)
-            luck = draw(*drawn, prompt)
+            luck = draw(*drawn, asked.about or sample.prompt)
             skill = accuracy - decline * (sample.level - 1)
             played = sample.solution if luck < skill else sample.blunder
         return _turn(played[min(len(said), len(played) - 1)])
@@ -83,27 +84,38 @@ def skilled(
     return reply
 
 
-Find = Callable[[Sequence[Message]], tuple[int, str]]
+Find = Callable[[Asked], tuple[int, Known]]
+"""Returns the place of the prompt among the messages, and what is known of the sample."""
 
 
-def _finder(prompts: Mapping[str, Known]) -> Find:
+def _finder(samples: Mapping[str, Known]) -> Find:
+    prompts = {sample.prompt: sample for sample in samples.values()}
     longest = sorted(prompts, key=len, reverse=True)
 
-    def find(messages: Sequence[Message]) -> tuple[int, str]:
-        users = [(place, m.content) for place, m in enumerate(messages) if m.role == "user"]
-        for place, content in reversed(users):
-            if content in prompts:
-                return place, content
-        for place, content in reversed(users):  # a strategy may have added to the prompt
-            for prompt in longest:
+    def find(asked: Asked) -> tuple[int, Known]:
+        if asked.about in samples:
+            known = samples[asked.about]
+            return _place(asked.messages, known.prompt), known
+        for place, content in reversed(_said(asked.messages)):
+            for prompt in (content,) if content in prompts else longest:
                 if prompt in content:
-                    return place, prompt
+                    return place, prompts[prompt]
         raise ConfigError(
-            f"No solution is known for the prompt {users[-1][1][:80] if users else ''!r}.",
+            f"No solution is known for the prompt {asked.prompt[:80]!r}.",
             hint="Make the file with the run's own suite, seed, levels and number of samples.",
         )
 
     return find
+
+
+def _said(messages: Sequence[Message]) -> list[tuple[int, str]]:
+    return [(place, m.content) for place, m in enumerate(messages) if m.role == "user"]
+
+
+def _place(messages: Sequence[Message], prompt: str) -> int:
+    """Find the message that asks ``prompt``; -1 where a strategy put it in words of its own."""
+    places = [place for place, content in _said(messages) if prompt in content]
+    return places[-1] if places else -1
 
 
 def _same(one: Message, other: Message) -> bool:
