@@ -8,6 +8,7 @@ import pytest
 
 from qbench.benchmarks.analysis.rates import wilson
 from qbench.benchmarks.catalogue import asked, load_suite
+from qbench.benchmarks.chat import Message
 from qbench.benchmarks.transcript import Transcript
 from qbench.cli.options import read_order
 from qbench.errors import ConfigError, NotFound
