@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -36,6 +37,8 @@ class Budget:
         self._metered_since = 0.0
         self._longest = 0.0
         self._clock = clock
+        self._settling = asyncio.Event()
+        """Set when an attempt in flight has ended."""
 
     @property
     def spent(self) -> Decimal:
@@ -70,18 +73,42 @@ class Budget:
 
     def admit(self, reserve: Decimal = NOTHING) -> bool:
         """Reserve for one more attempt, or refuse it; a refusal is final for the run."""
-        tail = self._rate * Decimal(self._longest + STOP_S)
-        if self.limit is not None and self.spent + self._reserved + reserve + tail > self.limit:
+        if not self._fits(reserve):
             self.reached = True
         if not self.reached:
             self._reserved += reserve
         return not self.reached
+
+    async def admitted(self, reserve: Callable[[], Decimal]) -> Decimal | None:
+        """Reserve for one more attempt as soon as there is room.
+
+        While attempts are in flight, what they reserved and will not use may still make room, and
+        what the next one must reserve may fall. Returns what was reserved; None when there is no
+        room with nothing in flight, which is final for the run.
+        """
+        while not self.reached:
+            wanted = reserve()
+            if self._fits(wanted):
+                self._reserved += wanted
+                return wanted
+            if not self._reserved:
+                self.reached = True
+                break
+            self._settling.clear()
+            await self._settling.wait()
+        return None
+
+    def _fits(self, reserve: Decimal) -> bool:
+        tail = self._rate * Decimal(self._longest + STOP_S)
+        used = self.spent + self._reserved + reserve + tail
+        return self.limit is None or used <= self.limit
 
     def settle(self, reserve: Decimal, cost: Decimal, seconds: float) -> None:
         """An admitted attempt ended: its reserve becomes what it cost."""
         self._reserved -= reserve
         self._settled += cost
         self._longest = max(self._longest, seconds)
+        self._settling.set()
 
     def _metered(self) -> Decimal:
         if not self._rate:

@@ -94,8 +94,8 @@ def _jobs(pool: Pool, shards: Sequence[Shard]) -> Iterator[Job]:
 
 async def _work(pool: Pool, jobs: Iterator[Job]) -> None:
     for job in jobs:
-        reserve = pool.reserve
-        if not pool.budget.admit(reserve):
+        reserve = await pool.budget.admitted(lambda: pool.reserve)
+        if reserve is None:
             return
         recorded = await attempt(job, pool.bench)
         cost = _cost(recorded, reserve)

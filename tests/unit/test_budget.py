@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 
 from hypothesis import given
@@ -28,6 +29,33 @@ def test_a_settled_attempt_frees_what_it_did_not_use() -> None:
     budget.settle(Decimal("0.30"), Decimal("0.01"), 1.0)
     assert budget.admit(Decimal("0.30"))
     assert budget.spent == Decimal("0.01")
+
+
+async def test_an_attempt_waits_for_room_that_others_leave() -> None:
+    budget = Budget(Decimal("0.50"))
+    assert await budget.admitted(lambda: Decimal("0.40")) == Decimal("0.40")
+    waiting = asyncio.create_task(budget.admitted(lambda: Decimal("0.30")))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    budget.settle(Decimal("0.40"), Decimal("0.10"), 1.0)
+    assert await waiting == Decimal("0.30")
+    assert not budget.reached
+
+
+async def test_no_room_with_nothing_in_flight_is_final() -> None:
+    budget = Budget(Decimal("0.50"))
+    assert await budget.admitted(lambda: Decimal("0.60")) is None
+    assert budget.reached
+    assert await budget.admitted(lambda: Decimal("0.01")) is None
+
+
+async def test_those_who_wait_give_up_together() -> None:
+    budget = Budget(Decimal("0.50"))
+    await budget.admitted(lambda: Decimal("0.50"))
+    waiting = [asyncio.create_task(budget.admitted(lambda: Decimal("0.20"))) for _ in range(3)]
+    await asyncio.sleep(0)
+    budget.settle(Decimal("0.50"), Decimal("0.40"), 1.0)
+    assert await asyncio.gather(*waiting) == [None, None, None]
 
 
 def test_a_local_engine_stops_while_its_longest_attempt_still_fits() -> None:
