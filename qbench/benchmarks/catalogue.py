@@ -14,6 +14,7 @@ from qbench.errors import ConfigError, NotFound
 
 SUITES = {
     "mcp": "qbench.benchmarks.suites.mcp:McpSuite",
+    "open": "qbench.benchmarks.suites.open:OpenSuite",
     "sums": "qbench.benchmarks.suites.sums:SumsSuite",
 }
 

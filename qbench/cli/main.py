@@ -35,6 +35,10 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "cancel": ("qbench.cli.submitting:cancel", "Stop a run that a server makes"),
         "resume": ("qbench.cli.submitting:resume", "Run what is missing or errored of a run"),
         "score": ("qbench.cli.running:score", "Judge the stored transcripts again; calls no model"),
+        "arena": (
+            "qbench.cli.arena:arena",
+            "Rank answers without a reference: brackets, a judge model, Elo",
+        ),
         "quantize": (
             "qbench.cli.quantizing:quantize",
             "Make quantized checkpoints that vLLM loads, and list them",

@@ -17,6 +17,7 @@ Plot = Annotated[
 SUFFIXES = (".svg", ".png", ".pdf")
 
 PICTURES = {
+    "arena": "qbench.cli.pictures.arena:paint",
     "comparison": "qbench.cli.pictures.differences:comparison",
     "pairs": "qbench.cli.pictures.differences:pairs",
     "audit": "qbench.cli.pictures.audit:paint",

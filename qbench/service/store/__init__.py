@@ -22,6 +22,7 @@ from qbench.service.store.runs import Closed, Runs
 from qbench.service.store.schedules import Schedules
 from qbench.service.store.sessions import LEASE_S, Holder, Sessions
 from qbench.service.store.summaries import RunSummary, Summaries
+from qbench.service.store.tournaments import StoredTournament, Tournaments
 from qbench.service.store.usage import Usage
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "RunSummary",
     "Sent",
     "Store",
+    "StoredTournament",
 ]
 
 
@@ -56,6 +58,7 @@ class Store(
     Gauging,
     Schedules,
     Usage,
+    Tournaments,
 ):
     """One database. Safe to share between threads; every method is one transaction."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from sqlmodel import SQLModel
 
-from qbench.service.tables import runs, team
+from qbench.service.tables import arena, imported, runs, team
 
-__all__ = ["runs", "team"]
+__all__ = ["arena", "imported", "runs", "team"]
 
 TABLES = SQLModel.metadata.tables
 RUN = TABLES["run"]
@@ -40,3 +40,7 @@ FIRING = TABLES["firing"]
 ALERT = TABLES["alert"]
 SNAPSHOT = TABLES["snapshot"]
 GATEWAY_CALL = TABLES["gateway_call"]
+TOURNAMENT = TABLES["tournament"]
+JUDGEMENT = TABLES["judgement"]
+IMPORTED = TABLES["imported"]
+IMPORTED_FILE = TABLES["imported_file"]

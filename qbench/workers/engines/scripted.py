@@ -34,6 +34,7 @@ from qbench.workers.engines.behaviours import (
     seeded,
 )
 from qbench.workers.engines.inflight import InFlight
+from qbench.workers.engines.judging import JudgeOptions, essay, judge
 from qbench.workers.engines.options import read_options
 from qbench.workers.engines.serving import MeasuredServing
 from qbench.workers.engines.skilled import knowledge, skilled
@@ -71,6 +72,12 @@ class ScriptedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Share of replies that are drawn anew each time: noise of known size. By format likewise."""
     wordy: Tokens | dict[str, Tokens] = 0
     """Tokens that each reply is said to be longer. By format likewise."""
+    strength: float | dict[str, float] = 1000.0
+    """Elo of what ``essay`` writes. By format likewise."""
+    by_strength: bool = False
+    """Of ``judge``: see ``JudgeOptions``."""
+    position_bias: Share = 0.0
+    confidence: Share | None = None
     seed: int = 0
     faults: dict[str, Share] = {}
     """Rate of each fault, per call."""
@@ -84,7 +91,8 @@ class ScriptedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     def behaviour(self, format_name: str, *, concurrency: int = 0) -> Behaviour:
         """Return what answers. Raises ConfigError, NotFound."""
-        inner = self._skilled(format_name, concurrency) or behaviour(
+        told = self._contest(format_name) or self._skilled(format_name, concurrency)
+        inner = told or behaviour(
             self.script,
             accuracy=_of(self.accuracy, format_name, 0.8),
             unsteady=_of(self.unsteady, format_name, 0.0),
@@ -104,6 +112,20 @@ class ScriptedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             decline=self.decline,
             again=f"{format_name} at {concurrency}",
         )
+
+    def _contest(self, format_name: str) -> Behaviour | None:
+        """Return what writes for tournaments, or judges them; None for any other script."""
+        if self.script == "essay":
+            return essay(_of(self.strength, format_name, 1000.0), seeded(self.seed))
+        if self.script != "judge":
+            return None
+        options = JudgeOptions(
+            accuracy=_of(self.accuracy, format_name, 0.8),
+            by_strength=self.by_strength,
+            position_bias=self.position_bias,
+            confidence=self.confidence,
+        )
+        return judge(options, seeded(self.seed))
 
 
 def _of(value: T | dict[str, T], format_name: str, otherwise: T) -> T:
