@@ -15,14 +15,20 @@ from qbench.errors import ConfigError, NotFound
 SUITES = {
     "mcp": "qbench.benchmarks.suites.mcp:McpSuite",
     "open": "qbench.benchmarks.suites.open:OpenSuite",
+    "prompts": "qbench.benchmarks.suites.prompts:PromptsSuite",
     "sums": "qbench.benchmarks.suites.sums:SumsSuite",
 }
+
+REFERENCE_FREE = frozenset({"open", "prompts"})
+"""Suites in which nothing passes or fails: their answers are compared by `qbench arena`."""
 
 STRATEGIES = {
     "single": "qbench.benchmarks.strategies.single:Single",
 }
 
-SOURCES: dict[str, str] = {}
+SOURCES: dict[str, str] = {
+    "prompts": "qbench.benchmarks.suites.prompts:get",
+}
 """What `qbench suites get` fetches: functions of type ``Get``."""
 
 
@@ -32,6 +38,22 @@ def load_suite(name: str) -> Suite:
     if len(names) > 1:
         return Several([load_suite(part) for part in names])
     return cast("Suite", _load("suite", name, SUITES)())
+
+
+def reference_free(name: str) -> bool:
+    """Say whether nothing passes or fails in a suite, or in any of several.
+
+    Raises:
+        ConfigError: in some of them, but not in others.
+
+    """
+    free = {part.partition("/")[0] in REFERENCE_FREE for part in name.split(",")}
+    if len(free) > 1:
+        raise ConfigError(
+            f"{name} mixes suites with and without right answers.",
+            hint="Run those without, open and prompts, on their own: qbench arena ranks them.",
+        )
+    return free == {True}
 
 
 def load_strategy(name: str) -> Way:

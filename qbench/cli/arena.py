@@ -154,9 +154,8 @@ def _drive(made: Tournament, store: Store, controls: Controls) -> Judged:
         if asked + failed >= shown + 100:
             shown = asked + failed
             lost = f", {failed:,} failed" if failed else ""
-            console.talk.print(
-                f"{asked:,} questions judged{lost}; {console.dollars(spent)} so far", style="dim"
-            )
+            paid = f"; {console.dollars(spent)} so far" if spent else ""
+            console.talk.print(f"{asked:,} questions judged{lost}{paid}", style="dim")
 
     return asyncio.run(judge_run(made, store, prices, controls, tell, _say))
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from qbench.benchmarks.catalogue import asked, load_strategy, strategy_of
+from qbench.benchmarks.catalogue import asked, load_strategy, reference_free, strategy_of
 from qbench.benchmarks.chat import Sampling
 from qbench.benchmarks.suite import Suite
 from qbench.benchmarks.suites.drawing import TRAINING_SEEDS
@@ -78,6 +78,11 @@ def to_request(order: Order) -> Request:
         raise ConfigError(
             "There is nothing to decide: one system alone has no verdict.",
             hint="Name formats or models to compare it with, or leave --until decided out.",
+        )
+    if reference_free(suite.name) and order.until == "decided":
+        raise ConfigError(
+            f"There is nothing to decide: nothing passes or fails in {suite.name}.",
+            hint="Leave --until decided out; rank the answers with `qbench arena`.",
         )
     copies = (replace(baseline, replica=1),) if _noise_floor(order, baseline, systems) else ()
     return Request(

@@ -29,6 +29,7 @@ from qbench.workers.engines.behaviours import (
     prompt_tokens,
     seeded,
 )
+from qbench.workers.engines.judging import JudgeOptions, judge
 
 Calls = Literal["parsed", "text", "text when streamed", "no arguments when streamed"]
 """``text``: calls stay in the content in Hermes' tags, as with a parser that sees nothing."""
@@ -111,6 +112,13 @@ _encode = msgspec.json.encode
 _JSON = "application/json"
 
 
+def _told(settings: MockSettings) -> Behaviour:
+    """Return what answers: a judge of tournaments, or what scripts say."""
+    if settings.reply == "judge":
+        return judge(JudgeOptions(accuracy=settings.accuracy), seeded(settings.seed))
+    return behaviour(settings.reply, accuracy=settings.accuracy, seed=settings.seed)
+
+
 class MockEndpoint:
     """The handlers; ``app()`` makes the aiohttp application."""
 
@@ -118,7 +126,7 @@ class MockEndpoint:
         self.settings = settings
         self.requests = 0
         self._random = random.Random(settings.seed)  # noqa: S311 - no secret
-        inner = behaviour(settings.reply, accuracy=settings.accuracy, seed=settings.seed)
+        inner = _told(settings)
         self._behaviour: Behaviour = faulty(inner, settings.faults, seeded(settings.seed))
 
     def app(self) -> web.Application:

@@ -66,7 +66,7 @@ def test_a_service_refuses_an_older_schema_and_makes_an_empty_one(
     Store.open_current(url).close()
     assert db.current_revision(database) == db.head_revision()
     db.downgrade(database, "q001")
-    with pytest.raises(StoreError, match=r"is q001; this version needs q004") as raised:
+    with pytest.raises(StoreError, match=r"is q001; this version needs q005") as raised:
         Store.open_current(url)
     assert "qbench db upgrade" in raised.value.hint
     assert db.current_revision(database) == "q001"

@@ -26,7 +26,6 @@ class OpenSuite:
     description = "Open prompts without a right answer, for qbench arena"
     license = "own"
     generated = True
-    reference_free = True
 
     def samples(
         self, *, seed: int, tasks: Sequence[str], levels: Sequence[int], limit: int

@@ -36,15 +36,16 @@ def arena(found: Arena) -> None:
 
 def _standings(found: Arena) -> None:
     scale, unit = unit_for(row.cost for row in found.rows if row.cost)
-    headers = ("System", "Elo>", "95 %>", "Rank>", "Won>", "Tied>", "Lost>", "Verdict", "p>")
+    headers = ("System", "Elo>", "95 %>", "Rank>", "Won-tied-lost>", "Verdict", "p>")
     made = table(*headers, f"{unit}/attempt>")
+    alike = len({row.model for row in found.rows}) == 1
     for row in found.rows:
         made.add_row(
-            plain(clip(row.label, NAME)),
+            plain(clip(row.label.split(" ", 1)[-1] if alike else row.label, NAME)),
             f"{row.rating.value:.0f}",
             f"[{end(row.rating.low)}, {end(row.rating.high)}]",
             _rank(row),
-            *(count(number) for number in (row.won, row.tied, row.lost)),
+            f"{row.won:,}-{row.tied:,}-{row.lost:,}",
             row.verdict,
             "" if row.p is None else f"{row.p:.2g}",
             "unpriced" if row.cost is None else scaled(row.cost, scale),

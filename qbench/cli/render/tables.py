@@ -79,7 +79,7 @@ def _accuracy(board: Leaderboard) -> Table:
         gap = row.verdict.difference
         made.add_row(
             plain(name_of(row, board.rows)),
-            f"{row.passed:,}/{row.validity.scored:,}",
+            f"{row.passed:,}/{row.validity.scored:,}" if row.validity.scored else "–",
             percent(row.pass_rate.value if row.pass_rate else None),
             _span(row.pass_rate, 100),
             _verdict(row),

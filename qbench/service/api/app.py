@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI, Request
 from qbench import __version__
 from qbench.service.access import LOCAL, Caller
 from qbench.service.api import (
+    arena,
     attempts,
     catalogue,
     comparisons,
@@ -85,7 +86,7 @@ def create_app(
     app.state.watches = events.Watches()
     problems.install(app)
     app.add_middleware(MeasuredRequests)
-    reading = (results, comparisons, frontiers, costs, efficiency, noise, scaling)
+    reading = (results, arena, comparisons, frontiers, costs, efficiency, noise, scaling)
     own = (runs, plans, events, attempts, *reading, catalogue, schedules, keys, health, metrics)
     for router in (*(module.router for module in own), *routers):
         app.include_router(router)

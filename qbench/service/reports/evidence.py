@@ -24,12 +24,15 @@ from qbench.benchmarks.analysis.outcomes import Outcomes
 from qbench.benchmarks.analysis.resampling import resampled
 from qbench.benchmarks.analysis.sums import Floats, Sums, sums
 from qbench.benchmarks.analysis.validity import Counts, count, invalid
+from qbench.benchmarks.catalogue import reference_free
 from qbench.errors import ConfigError
 from qbench.service.domain import Basis, Endpoint, Run, System
 from qbench.service.reports.sequential.report import Rounds
 from qbench.service.reports.values import Estimate, Flips, NoiseFloor, Verdict
 from qbench.service.rounds import sample_rounds
 from qbench.service.store import Store
+
+UNJUDGED = "nothing passes or fails in this suite: rank its answers with `qbench arena`"
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,15 @@ class Evidence:
     def _counts(self) -> tuple[Counts, ...]:
         return count(self.outcomes, self.basis)
 
+    @property
+    def reference_free(self) -> bool:
+        """Whether nothing passes or fails in this run, by the nature of its suite."""
+        return reference_free(self.run.request.suite)
+
     def invalid(self, system_id: str) -> str:
         """Say why a system must not be ranked; empty when it may."""
+        if self.reference_free:
+            return UNJUDGED
         counts = self.counts(system_id)
         return invalid(counts) if counts else "nothing was scored"
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
 import numpy as np
+from msgspec.structs import replace
 
 from qbench.benchmarks.analysis.clusters import pass_rate
 from qbench.benchmarks.analysis.economics.costofpass import (
@@ -14,13 +17,14 @@ from qbench.benchmarks.analysis.economics.costofpass import (
     ratio_of_means,
 )
 from qbench.benchmarks.analysis.frontier.pareto import losses, members
+from qbench.benchmarks.analysis.outcomes import SCORED, UNSCORED
 from qbench.benchmarks.analysis.resampling import percentile_interval
 from qbench.benchmarks.analysis.validity import Counts
 from qbench.service.domain import Basis, Endpoint, System
 from qbench.service.reports.evidence import Evidence, estimate, known_mean
 from qbench.service.reports.findings import notes, summary
 from qbench.service.reports.sequential.stopping import noted, stopping_notes, stopping_of, stops
-from qbench.service.reports.values import Estimate, Leaderboard, Row, Validity
+from qbench.service.reports.values import Estimate, Leaderboard, Row, Validity, Verdict
 from qbench.service.store import Store
 
 
@@ -58,6 +62,8 @@ def ranked(
         parts: sums of score components, as ``Store.components`` returns them.
 
     """
+    if evidence.reference_free:
+        return open_board(evidence, paid)
     request = evidence.run.request
     shares = on_frontier(evidence)
     made = [_row(evidence, system, shares, parts or {}) for system in request.systems]
@@ -85,6 +91,66 @@ def ranked(
         notes=notes(evidence, rows) + stopping_notes(rows, stopping),
         noise=evidence.noise,
         stopping=stopping,
+    )
+
+
+@dataclass(frozen=True)
+class _Answered(Evidence):
+    """A run without right answers, read as if answering were all there is to it."""
+
+    @property
+    def reference_free(self) -> bool:
+        """Look at what was answered, and what it cost."""
+        return False
+
+
+def open_board(evidence: Evidence, paid: Decimal | None) -> Leaderboard:
+    """Make the leaderboard of a run in which nothing passes or fails: costs, and no ranking."""
+    seen = evidence.outcomes
+    status = np.where(seen.status == UNSCORED, SCORED, seen.status).astype(np.int8)
+    read = _Answered(
+        run=evidence.run,
+        basis=evidence.basis,
+        outcomes=dataclasses.replace(seen, status=status),
+        planned=evidence.planned,
+        endpoints=evidence.endpoints,
+    )
+    request = evidence.run.request
+    rows = tuple(_unranked(_row(read, system, {}, {})) for system in request.systems)
+    unpriced = paid is None or any(row.validity.unpriced for row in rows)
+    return Leaderboard(
+        run_id=evidence.run.id,
+        status=evidence.run.status.value,
+        suite=request.suite,
+        tasks=request.tasks,
+        levels=request.levels,
+        samples=request.limit,
+        epochs=request.epochs,
+        seed=request.seed,
+        margin=request.margin,
+        basis=evidence.basis,
+        paid=None if unpriced else float(paid or 0),
+        made_at=datetime.now(UTC),
+        rows=rows,
+        finding=f"Nothing passes or fails in {request.suite}, so nothing is ranked here. "
+        f"Rank the answers: qbench arena {evidence.run.id} --judge MODEL",
+        notes=notes(evidence, rows),
+    )
+
+
+def _unranked(row: Row) -> Row:
+    """Leave out of a row what only right answers could tell."""
+    kept = row.validity
+    return replace(
+        row,
+        pass_rate=None,
+        interval="",
+        verdict=Verdict(kind="reference-free"),
+        cost_of_pass=None,
+        cost_of_pass_per_problem=None,
+        solved_share=None,
+        on_frontier=None,
+        validity=replace(kept, scored=0, unscored=kept.scored),
     )
 
 

@@ -38,8 +38,10 @@ VerdictKind = Literal[
     "better",
     "inconclusive",
     "invalid",
+    "reference-free",
 ]
-"""``noise floor``: the baseline measured once more; no candidate, and not judged."""
+"""``noise floor``: the baseline measured once more; no candidate, and not judged.
+``reference-free``: nothing passes or fails in the suite; see `qbench arena`."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
