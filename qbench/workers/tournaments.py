@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 
 from msgspec import Struct
 
@@ -27,6 +28,7 @@ from qbench.service.store import Store
 from qbench.service.tournaments import Judgement, Tournament
 from qbench.workers.budget import NOTHING, Budget
 from qbench.workers.engines import Say, load_engine
+from qbench.workers.pen import Pen
 from qbench.workers.tariffs import Tariff, keeping, planned_tariff, tariff_of
 
 HOSTED_ELSEWHERE = ("api", "external", "scripted")
@@ -103,6 +105,7 @@ async def judge_run(
             budget=Budget(controls.budget, settled=_settled(store, tournament)),
             plan=plan,
             tell=tell,
+            pen=Pen(partial(store.save_judgements, tournament.id)),
             gate=asyncio.Semaphore(controls.concurrency),
             answers=store.answers(plan.attempts),
             prompts={key: one.prompt for key, one in store.samples(plan.samples).items()},
@@ -134,6 +137,7 @@ class _Bench:
     budget: Budget
     plan: Plan
     tell: Tell
+    pen: Pen
     gate: asyncio.Semaphore
     answers: dict[str, str]
     prompts: dict[str, str]
@@ -154,6 +158,8 @@ class _Bench:
                     group.create_task(self._matches(self.plan.pairs, played))
         except ExceptionGroup as failed:
             raise _first(failed) from failed
+        finally:
+            await self.pen.close()
 
     async def _heat(self, heat: tuple[str, int], played: Played) -> None:
         while True:
@@ -207,8 +213,7 @@ class _Bench:
 
     async def _keep(self, made: Judgement, played: Played) -> None:
         """Write a judgement before anything follows from it, even when cancelled meanwhile."""
-        saving = asyncio.to_thread(self.store.save_judgements, self.tournament.id, [made])
-        await asyncio.shield(asyncio.ensure_future(saving))
+        await self.pen.keep(made)
         played.add(made)
         self.asked += 1
         self.tell(self.asked, self.failed, self.budget.spent)

@@ -115,26 +115,16 @@ def open_board(evidence: Evidence, paid: Decimal | None) -> Leaderboard:
         planned=evidence.planned,
         endpoints=evidence.endpoints,
     )
-    request = evidence.run.request
-    rows = tuple(_unranked(_row(read, system, {}, {})) for system in request.systems)
-    unpriced = paid is None or any(row.validity.unpriced for row in rows)
-    return Leaderboard(
-        run_id=evidence.run.id,
-        status=evidence.run.status.value,
-        suite=request.suite,
-        tasks=request.tasks,
-        levels=request.levels,
-        samples=request.limit,
-        epochs=request.epochs,
-        seed=request.seed,
-        margin=request.margin,
-        basis=evidence.basis,
-        paid=None if unpriced else float(paid or 0),
-        made_at=datetime.now(UTC),
+    board = ranked(read, paid)
+    by_id = {row.system_id: _unranked(row) for row in board.rows}
+    rows = tuple(by_id[system.id] for system in evidence.run.request.systems)
+    return replace(
+        board,
         rows=rows,
-        finding=f"Nothing passes or fails in {request.suite}, so nothing is ranked here. "
-        f"Rank the answers: qbench arena {evidence.run.id} --judge MODEL",
+        finding=f"Nothing passes or fails in {board.suite}, so nothing is ranked here. "
+        f"Rank the answers: qbench arena {board.run_id} --judge MODEL",
         notes=notes(evidence, rows),
+        noise=None,
     )
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from qbench.benchmarks.transcript import Transcript
 from qbench.errors import NotFound
 from qbench.service.domain import AttemptStatus
+from qbench.service.store.runs import inserted
 from qbench.service.store.shelf import Shelf
 from qbench.service.tables import ATTEMPT, JUDGEMENT, SAMPLE, TOURNAMENT, TRANSCRIPT
 from qbench.service.tournaments import Entrant, Judgement, Tournament
@@ -42,11 +43,7 @@ class Tournaments(Shelf):
             "body": msgspec.json.encode(tournament),
         }
         with self.writing() as tx:
-            known = select(TOURNAMENT.c.id).where(TOURNAMENT.c.id == tournament.id)
-            if tx.execute(known).first() is not None:
-                return False
-            tx.execute(insert(TOURNAMENT), [values])
-        return True
+            return inserted(tx, TOURNAMENT, values)
 
     def tournaments(self, run_id: str) -> tuple[StoredTournament, ...]:
         """Return the tournaments of a run, newest first."""
@@ -79,15 +76,8 @@ class Tournaments(Shelf):
 
     def save_judgements(self, tournament_id: str, made: Sequence[Judgement]) -> int:
         """Keep judgements that are not there yet, in one transaction; return how many were new."""
-        kept = 0
         with self.writing() as tx:
-            for one in made:
-                values = _values(tournament_id, one)
-                same = [JUDGEMENT.c[name] == values[name] for name in KEY]
-                if tx.execute(select(JUDGEMENT.c.slot).where(*same)).first() is None:
-                    tx.execute(insert(JUDGEMENT), [values])
-                    kept += 1
-        return kept
+            return sum(inserted(tx, JUDGEMENT, _values(tournament_id, one)) for one in made)
 
     def judgements(self, tournament_id: str) -> tuple[Judgement, ...]:
         """Return what a judge said so far, in the order it was asked."""

@@ -143,7 +143,8 @@ def _gaps(point: Fit, elo: Floats, level: float) -> Floats:
 def _ranks(strength: Floats) -> NDArray[np.int64]:
     """Return (B, M) ranks, 1 for the highest; equal ones share the better rank."""
     rounded = np.round(strength, 9)
-    return (1 + (rounded[:, None, :] > rounded[:, :, None]).sum(axis=-1)).astype(np.int64)
+    ahead = rounded[:, None, :] > rounded[:, :, None]
+    return np.asarray(1 + ahead.sum(axis=-1), dtype=np.int64)
 
 
 def _best(strength: Floats) -> Floats:
@@ -151,7 +152,7 @@ def _best(strength: Floats) -> Floats:
     return np.asarray((top / top.sum(axis=1, keepdims=True)).mean(axis=0), dtype=np.float64)
 
 
-def spearman(one: Sequence[float], two: Sequence[float]) -> float:
+def spearman(one: Sequence[float] | Floats, two: Sequence[float] | Floats) -> float:
     """Return the rank correlation of two orders, equal values sharing their mean rank."""
     first, second = _mean_ranks(np.asarray(one)), _mean_ranks(np.asarray(two))
     first, second = first - first.mean(), second - second.mean()

@@ -52,11 +52,9 @@ def strengths(wins: Floats) -> Fit:
     back = reach.swapaxes(-1, -2)
     alone = np.asarray((reach & back).all(axis=(-1, -2)))
     virtual = np.where(alone, 0.0, VIRTUAL)
+    over, under = np.asarray((reach & ~back).any(-1)), np.asarray((back & ~reach).any(-1))
     return Fit(
-        strength=_newton(wins, virtual),
-        bounded=alone,
-        above=(reach & ~back).any(axis=-1) & ~(back & ~reach).any(axis=-1),
-        below=(back & ~reach).any(axis=-1) & ~(reach & ~back).any(axis=-1),
+        strength=_newton(wins, virtual), bounded=alone, above=over & ~under, below=under & ~over
     )
 
 
