@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import importlib.util
 import os
@@ -14,6 +15,8 @@ from typing import Annotated
 import typer
 from msgspec import Struct
 
+from qbench.benchmarks.sandbox.kinds import UNSANDBOXED, choose
+from qbench.benchmarks.sandbox.running import trial
 from qbench.cli.options import Database, Json, command
 from qbench.cli.render import console, quantization, tables
 from qbench.errors import ConfigError, StoreError
@@ -48,7 +51,7 @@ def doctor(fix: Fix = False, database: Database = "", json: Json = False) -> Non
         mend()
     found = [_python(), _machine(), _price(), _database(database)]
     found += [_package(name, why, remedy) for name, why, remedy in PACKAGES]
-    found += [_vllm(), _llmcompressor()]
+    found += [_vllm(), _llmcompressor(), _sandbox()]
     if json:
         console.raw(to_json({"schema": SCHEMA, "findings": found}))
     else:
@@ -149,6 +152,21 @@ def _vllm() -> Finding:
         detail="",
         remedy="install it into an environment of its own and set QBENCH_VLLM to its bin/vllm",
     )
+
+
+def _sandbox() -> Finding:
+    what = "sandbox (programs that models write)"
+    tried = asyncio.run(trial())
+    others = "; ".join(f"{one.kind}: {one.why}" for one in tried.values() if not one.works)
+    try:
+        kind = choose(tried, os.environ)
+    except ConfigError as error:
+        return Finding(what=what, state="missing", detail=others, remedy=error.hint)
+    if kind == "none":
+        detail = f"NONE: {UNSANDBOXED}=1 runs programs with your rights ({others})"
+        return Finding(what=what, state="missing", detail=detail, remedy=f"unset {UNSANDBOXED}")
+    detail = f"{kind} ({others})" if others else kind
+    return Finding(what=what, state="ok", detail=detail)
 
 
 db = typer.Typer(
