@@ -157,7 +157,7 @@ def _vllm() -> Finding:
 def _sandbox() -> Finding:
     what = "sandbox (programs that models write)"
     tried = asyncio.run(trial())
-    others = "; ".join(f"{one.kind}: {one.why}" for one in tried.values() if not one.works)
+    others = "; ".join(f"{one.kind}: {one.why}" for one in tried if not one.works)
     try:
         kind = choose(tried, os.environ)
     except ConfigError as error:

@@ -15,7 +15,7 @@ from qbench.benchmarks.sandbox.program import MIB, Language, Outcome, Program, S
 from qbench.benchmarks.sandbox.running import run, trial
 
 LIMITS = SandboxLimits(cpu_s=2.0, wall_s=4.0, memory_bytes=256 * MIB)
-KINDS = {found.kind: found for found in asyncio.run(trial()).values()}
+KINDS = {found.kind: found for found in asyncio.run(trial())}
 
 
 @pytest.fixture(params=["namespaces", "bubblewrap"], autouse=True)

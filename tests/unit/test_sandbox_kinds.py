@@ -17,19 +17,19 @@ NO_BUBBLEWRAP = Found(kind="bubblewrap", works=False, why="bwrap is not installe
 
 
 def test_namespaces_come_first_and_bubblewrap_where_they_do_not_work() -> None:
-    assert choose({"namespaces": YES, "bubblewrap": BUBBLEWRAP}, {}) == "namespaces"
-    assert choose({"namespaces": NO, "bubblewrap": BUBBLEWRAP}, {}) == "bubblewrap"
+    assert choose([YES, BUBBLEWRAP], {}) == "namespaces"
+    assert choose([NO, BUBBLEWRAP], {}) == "bubblewrap"
 
 
 def test_a_named_sandbox_is_the_only_one_taken() -> None:
-    tried = {"namespaces": YES, "bubblewrap": BUBBLEWRAP}
+    tried = [YES, BUBBLEWRAP]
     assert choose(tried, {"QBENCH_SANDBOX": "bubblewrap"}) == "bubblewrap"
     with pytest.raises(ConfigError):
-        choose({"namespaces": YES, "bubblewrap": NO_BUBBLEWRAP}, {"QBENCH_SANDBOX": "bubblewrap"})
+        choose([YES, NO_BUBBLEWRAP], {"QBENCH_SANDBOX": "bubblewrap"})
 
 
 def test_without_a_sandbox_it_says_what_is_missing_and_refuses() -> None:
-    tried = {"namespaces": NO, "bubblewrap": NO_BUBBLEWRAP}
+    tried = [NO, NO_BUBBLEWRAP]
     with pytest.raises(ConfigError) as refused:
         choose(tried, {})
     assert "unshare: Operation not permitted." in refused.value.what
@@ -38,14 +38,14 @@ def test_without_a_sandbox_it_says_what_is_missing_and_refuses() -> None:
 
 
 def test_only_the_word_itself_runs_programs_unsandboxed() -> None:
-    tried = {"namespaces": NO, "bubblewrap": NO_BUBBLEWRAP}
+    tried = [NO, NO_BUBBLEWRAP]
     assert choose(tried, {"QBENCH_UNSANDBOXED": "1"}) == "none"
     with pytest.raises(ConfigError):
         choose(tried, {"QBENCH_UNSANDBOXED": "0"})
 
 
 def test_a_working_sandbox_is_used_even_where_none_is_allowed() -> None:
-    assert choose({"namespaces": YES}, {"QBENCH_UNSANDBOXED": "1"}) == "namespaces"
+    assert choose([YES], {"QBENCH_UNSANDBOXED": "1"}) == "namespaces"
 
 
 def test_every_refused_call_is_in_the_filter() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 
 from msgspec import Struct
@@ -29,7 +29,7 @@ class Found(Struct, frozen=True, kw_only=True):
     """Why it does not work."""
 
 
-def choose(tried: Mapping[Kind, Found], environ: Mapping[str, str]) -> Kind:
+def choose(tried: Collection[Found], environ: Mapping[str, str]) -> Kind:
     """Return the first kind that works, or ``none`` where the user asked for that.
 
     Raises:
@@ -37,12 +37,12 @@ def choose(tried: Mapping[Kind, Found], environ: Mapping[str, str]) -> Kind:
 
     """
     wanted = environ.get(FORCED, "")
-    usable = [one for one in tried.values() if one.works and wanted in ("", one.kind)]
+    usable = [one for one in tried if one.works and wanted in ("", one.kind)]
     if usable:
         return usable[0].kind
     if environ.get(UNSANDBOXED) == "1":
         return "none"
-    missing = " ".join(f"{one.kind}: {one.why}" for one in tried.values() if not one.works)
+    missing = " ".join(f"{one.kind}: {one.why}" for one in tried if not one.works)
     raise ConfigError(
         "There is no sandbox for programs that models write, and they are not run without one. "
         f"{missing}".strip(),

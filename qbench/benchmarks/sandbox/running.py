@@ -17,7 +17,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -101,12 +101,12 @@ async def sandbox_kind(environ: Mapping[str, str] | None = None) -> Kind:
     return kinds.choose(await trial(), os.environ if environ is None else environ)
 
 
-async def trial() -> Mapping[Kind, kinds.Found]:
+async def trial() -> Collection[kinds.Found]:
     """Try each kind of sandbox once per process, by a program that ends at once."""
     for kind in ("namespaces", "bubblewrap"):
         if kind not in _tried:
             _tried[kind] = await _try(kind)
-    return _tried
+    return tuple(_tried.values())
 
 
 async def _try(kind: Kind) -> kinds.Found:
