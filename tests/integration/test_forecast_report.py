@@ -12,7 +12,7 @@ from qbench.cli.render import forecasts
 from qbench.service.domain import Request
 from qbench.service.order import Order, to_request
 from qbench.service.plan import draw_samples
-from qbench.service.reports.prospect.forecast import Forecast, forecast_of
+from qbench.service.reports.prospect.forecast import Forecast, forecast_of, own_names
 from qbench.service.reports.prospect.report import Prospect, prospect_of
 from qbench.service.reports.prospect.values import Planned
 from qbench.service.reports.values import from_json, to_json
@@ -110,3 +110,10 @@ def test_a_forecast_is_drawn_as_what_it_is(
     assert text.endswith("points).")
     assert text.count("this system") == 3
     assert "model bf16" not in text.partition("forecast,")[0]
+
+
+def test_a_suite_beside_others_is_forecast_from_its_runs_alone(store: Store) -> None:
+    found = forecast(store, order(seed=9, suite="sums/add,mcp/ledger", samples=180))
+    assert len(found.rows) == 3
+    assert own_names("sums,mcp", "sums/add") == ("sums", "add")
+    assert own_names("sums", "add") == ("sums", "add")

@@ -25,6 +25,7 @@ from qbench.benchmarks.analysis.forecast.scores import (
     scores,
 )
 from qbench.benchmarks.analysis.sums import Floats
+from qbench.benchmarks.catalogue import most_paths
 from qbench.benchmarks.suite import Sample
 from qbench.service.domain import Basis, Request, Run, System
 from qbench.service.reports.evidence import Evidence
@@ -161,16 +162,25 @@ def _cell(
     at, endpoint = evidence.place(system.id), evidence.endpoint(system)
     assert at is not None
     sums = evidence.sums
+    suite, task = own_names(run.request.suite, part[0])
     return PastCell(
         run=run.id,
-        suite=run.request.suite,
+        suite=suite,
         system=replace(system, replica=0),
         place=f"{system.engine} {endpoint.hardware if endpoint else ''}",
-        task=part[0],
+        task=task,
         level=part[1],
         rate=clustered_mean(sums.rates[at][chosen], sums.family[chosen]),
         cost=clustered_mean(sums.costs[at][chosen], sums.family[chosen]),
     )
+
+
+def own_names(suite: str, task: str) -> tuple[str, str]:
+    """Return the names of suite and task, also where the run asks several suites."""
+    if "," not in suite:
+        return suite, task
+    suite, _, task = task.partition("/")
+    return suite, task
 
 
 def _forecast(
@@ -183,10 +193,10 @@ def _forecast(
     wanted = [
         PastCell(
             run="",
-            suite=request.suite,
+            suite=own_names(request.suite, task)[0],
             system=system,
             place=f"{system.engine} {places.get(system.id, '')}",
-            task=task,
+            task=own_names(request.suite, task)[1],
             level=level,
             rate=UNKNOWN,
             cost=UNKNOWN,
@@ -233,15 +243,25 @@ def _rates(
 
 
 def _costs(past: Sequence[PastCell], wanted: Sequence[PastCell]) -> Floats | None:
-    """Return (B, M) draws of dollars per attempt; None where no past cell has a price."""
+    """Return (B, M) draws of dollars per attempt; None where no past cell has a price.
+
+    Learnt for one path of calls: a strategy that asks along five costs about five times as much,
+    and what it costs beside that is an effect of its own.
+    """
     priced = [cell for cell in past if cell.cost.value > 0]
     if len(priced) < LEAST_CELLS:
         return None
     cells, target = _coded(priced, wanted, _cost_groups)
-    cost = np.array([cell.cost.value for cell in priced])
-    error = np.nan_to_num(np.array([cell.cost.error for cell in priced]))
+    paths = _paths(priced)
+    cost = np.array([cell.cost.value for cell in priced]) / paths
+    error = np.nan_to_num(np.array([cell.cost.error for cell in priced])) / paths
     effects: Effects = fitted(log_costs(cells, cost, error), scale=COST_SCALE)
-    return costs(effects, target)
+    return costs(effects, target) * _paths(wanted)
+
+
+def _paths(cells: Sequence[PastCell]) -> Floats:
+    """Return (N,) paths along which an attempt asks at most."""
+    return np.array([most_paths(cell.system.strategy) for cell in cells], dtype=np.float64)
 
 
 def _score_groups(cell: PastCell) -> tuple[object, ...]:
@@ -252,6 +272,7 @@ def _score_groups(cell: PastCell) -> tuple[object, ...]:
         one.model,
         one.format,
         (one.model, one.format),
+        one.way,
         one.id,
         task,
         (task, cell.level),
@@ -269,6 +290,7 @@ def _cost_groups(cell: PastCell) -> tuple[object, ...]:
         one.model,
         (cell.place, one.model),
         (cell.place, one.format),
+        one.way,
         (cell.place, one.id),
         task,
         (task, cell.level),

@@ -110,8 +110,8 @@ def attempt_of(evidence: Evidence, system: System) -> tuple[float | None, float]
         place = next(
             evidence.place(other.id)
             for other in evidence.run.request.systems
-            if (other.model, other.format, other.engine, other.replica)
-            == (system.model, system.format, system.engine, 0)
+            if (other.model, other.format, other.engine, other.way, other.replica)
+            == (system.model, system.format, system.engine, system.way, 0)
         )
     except StopIteration:
         return None
