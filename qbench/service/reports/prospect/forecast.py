@@ -189,23 +189,23 @@ def _forecast(
     samples: Sequence[Sample],
     places: Mapping[str, str],
 ) -> Forecast:
-    planned = Counter((sample.task, sample.level) for sample in samples)
+    planned = Counter((*own_names(request.suite, sample.task), sample.level) for sample in samples)
     wanted = [
         PastCell(
             run="",
-            suite=own_names(request.suite, task)[0],
+            suite=suite,
             system=system,
             place=f"{system.engine} {places.get(system.id, '')}",
-            task=own_names(request.suite, task)[1],
+            task=task,
             level=level,
             rate=UNKNOWN,
             cost=UNKNOWN,
         )
         for system in request.systems
         if not system.replica
-        for task, level in sorted(planned)
+        for suite, task, level in sorted(planned)
     ]
-    weights = np.array([planned[cell.task, cell.level] for cell in wanted], dtype=np.float64)
+    weights = np.array([planned[one.suite, one.task, one.level] for one in wanted], float)
     rates, checked = _rates(past, wanted, weights)
     paid = _costs(past, wanted)
     rows = _rows(request, wanted, weights, rates, paid, _known(past))
