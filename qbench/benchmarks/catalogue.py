@@ -24,6 +24,16 @@ REFERENCE_FREE = frozenset({"open", "prompts"})
 
 STRATEGIES = {
     "single": "qbench.benchmarks.strategies.single:Single",
+    "cot": "qbench.benchmarks.strategies.cot:ChainOfThought",
+    "few-shot": "qbench.benchmarks.strategies.few_shot:FewShot",
+    "majority": "qbench.benchmarks.strategies.majority:Majority",
+    "best-of": "qbench.benchmarks.strategies.best_of:BestOf",
+    "self-critique": "qbench.benchmarks.strategies.self_critique:SelfCritique",
+    "self-refine": "qbench.benchmarks.strategies.self_refine:SelfRefine",
+    "sequential": "qbench.benchmarks.strategies.sequential:Sequential",
+    "pdr": "qbench.benchmarks.strategies.pdr:ParallelDistilRefine",
+    "budget": "qbench.benchmarks.strategies.budget:Budget",
+    "cascade": "qbench.benchmarks.strategies.cascade:Cascade",
 }
 
 SOURCES: dict[str, str] = {

@@ -118,6 +118,8 @@ class Turn(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The provider's ``usage`` body, untouched."""
     retries: int = 0
     served_model: str = ""
+    by: str = ""
+    """The other model that answered, for a strategy that asks several; empty: the system's own."""
 
 
 class Chat(Protocol):

@@ -45,6 +45,13 @@ class Strategy(Struct, frozen=True, kw_only=True):
         return self.name + number + "".join(options)
 
     @property
+    def short(self) -> str:
+        """For people: as it is written, models without provider and options, no addresses."""
+        number = f"@{self.n}" if self.n else ""
+        shown = {key: one for key, one in sorted(self.options.items()) if not key.endswith("_url")}
+        return self.name + number + "".join(f":{key}={_tail(one)}" for key, one in shown.items())
+
+    @property
     def identity(self) -> dict[str, Any]:
         """All fields, without those that are newer than the ids of stored systems where empty."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
@@ -53,6 +60,22 @@ class Strategy(Struct, frozen=True, kw_only=True):
             for key, value in fields.items()
             if value or key not in ("n", "options", "version")
         }
+
+
+def _tail(value: Option) -> str:
+    return str(value).partition("?")[0].rpartition("/")[2]
+
+
+class Other(Struct, frozen=True, kw_only=True):
+    """Another model that a strategy asks: a judge, or who a question is handed on to."""
+
+    role: str
+    """Of ``Means.others``."""
+    model: str
+    """As an order names it."""
+    base_url: str = ""
+    paths: int
+    """That it is asked along, at most, in one attempt."""
 
 
 class Way(Protocol):
@@ -68,9 +91,19 @@ class Way(Protocol):
     """Option names with their defaults, which also say the type."""
     sampled: bool
     """Draws several answers that should differ: a temperature of 0 would draw one."""
+    alike: bool
+    """Its candidates are independent draws of one kind, so that pass@k has a meaning."""
 
     def calls(self, strategy: Strategy) -> int:
         """Return how many paths an attempt takes at most: what a budget must reckon with."""
+        ...
+
+    def others(self, strategy: Strategy) -> tuple[Other, ...]:
+        """Return the other models it asks, and how often at most."""
+        ...
+
+    def caveat(self, strategy: Strategy) -> str:
+        """Say what a reader of its numbers must know; empty for nothing."""
         ...
 
     def refuse(self, strategy: Strategy, suite: Suite) -> str:

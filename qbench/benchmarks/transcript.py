@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -86,10 +87,18 @@ class Transcript(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def usage(self) -> TokenUsage | None:
-        """Tokens of all calls; None when any call reported none."""
-        parts = [turn.usage for turn in self.turns]
-        known = [part for part in parts if part is not None]
-        return sum(known, TokenUsage()) if len(known) == len(parts) else None
+        """Tokens of the system's own calls; None when any of them reported none."""
+        return _used(turn for turn in self.turns if not turn.by)
+
+    @property
+    def others_usage(self) -> TokenUsage | None:
+        """Tokens of the calls that other models answered; None when any reported none."""
+        return _used(turn for turn in self.turns if turn.by)
+
+    @property
+    def own_calls(self) -> int:
+        """Calls that the system's own model answered."""
+        return sum(not turn.by for turn in self.turns)
 
     @property
     def written(self) -> str:
@@ -131,3 +140,9 @@ class Transcript(Struct, frozen=True, kw_only=True, omit_defaults=True):
             parse_failures=sum(path.parse_failures for path in chosen),
             seconds=sum(path.seconds for path in chosen),
         )
+
+
+def _used(turns: Iterable[Turn]) -> TokenUsage | None:
+    parts = [turn.usage for turn in turns]
+    known = [part for part in parts if part is not None]
+    return sum(known, TokenUsage()) if len(known) == len(parts) else None

@@ -10,7 +10,6 @@ import typer
 from msgspec.structs import replace
 
 from qbench.benchmarks.analysis.design import POWER
-from qbench.benchmarks.catalogue import most_paths
 from qbench.cli.options import Database, Json, Wish, ordering
 from qbench.cli.pictures import Plot, drawn
 from qbench.cli.question import Question, of_run
@@ -20,6 +19,7 @@ from qbench.cli.source import Server, open_source, place_of
 from qbench.errors import ConfigError
 from qbench.service.domain import Controls, Request
 from qbench.service.order import to_request
+from qbench.service.others import others_of
 from qbench.service.plan import Plan, make_plan
 from qbench.service.pricebook import PriceBook, read_prices
 from qbench.service.reports.prospect.design import settling
@@ -29,6 +29,7 @@ from qbench.service.reports.prospect.values import Planned, Settling
 from qbench.service.reports.values import to_json
 from qbench.service.store import Store
 from qbench.workers.engines import load_engine
+from qbench.workers.others import worst_attempt
 from qbench.workers.tariffs import expected_hardware, planned_tariff
 
 POINTS = re.compile(r"(?P<number>\d+\.?\d*|\.\d+)\s*(?P<unit>pts?|points?)?")
@@ -157,14 +158,17 @@ def _rates(request: Request, controls: Controls, prices: PriceBook) -> dict[str,
 
 
 def _ceilings(plan: Plan, controls: Controls, prices: PriceBook) -> dict[str, float | None]:
-    """Return the most that each API system can cost, every limit used up; None where unpriced."""
+    """Return the most that each system can cost by token, every limit used up; None: unpriced.
+
+    Of a local system it is what the other models of its strategy may cost.
+    """
     request = plan.run.request
     attempts = len(plan.samples) * request.epochs
     found: dict[str, float | None] = {}
     for system in request.systems:
-        if system.engine == "api":
-            paths = most_paths(system.strategy)
-            each = planned_tariff(system, controls, prices).worst(request.limits, paths)
+        if system.engine == "api" or others_of(system.strategy):
+            tariff = planned_tariff(system, controls, prices)
+            each = worst_attempt(system, tariff, request.limits, prices)
             found[system.label] = float(each * attempts) if each else None
     return found
 

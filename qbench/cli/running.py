@@ -23,6 +23,7 @@ from qbench.service.reports.leaderboard import leaderboard_of
 from qbench.service.reports.values import Leaderboard, to_json
 from qbench.service.store import Store
 from qbench.workers.engines import load_engine
+from qbench.workers.others import check_others, refuse_others
 from qbench.workers.steps import execute
 from qbench.workers.tariffs import check_budget
 
@@ -51,7 +52,12 @@ def check(request: Request, controls: Controls, prices: PriceBook) -> None:
         why = load_engine(system.engine).refuse(system)
         if why:
             raise Unsupported(f"{system.label} cannot run on the engine {system.engine}.", hint=why)
+        if why := refuse_others(system):
+            raise Unsupported(f"The strategy of {system.label} cannot ask {why}", hint="Mend that.")
     check_budget(request, controls, prices)
+    if controls.budget is not None:
+        for system in request.systems:
+            check_others(system, prices)
 
 
 def _found_or_made(wish: Wish, request: Request, store: Store) -> Run:

@@ -15,7 +15,7 @@ Seconds and dollars are shared by largest remainder, so the lines add up to the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -141,10 +141,10 @@ def reprice(line: LedgerLine, price: HourlyPrice) -> LedgerLine:
     """Return a local ``line`` at another price, from the seconds it kept.
 
     Agrees with fresh ``engine_lines`` to what a nanosecond costs, for lines keep nanoseconds.
-    Lines of basis ``api`` are returned as they are and made again with ``api_lines``: tiers go by
-    call, and only the attempt knows its calls.
+    Lines of tokens (``api``, ``others``) are returned as they are and made again from the calls:
+    tiers go by call, and only the attempt knows its calls.
     """
-    if line.basis == "api" or line.seconds is None:
+    if line.basis in ("api", "others") or line.seconds is None:
         return line
     dollars = machine_cost(exact_seconds(line.seconds), price)
     return replace(line, dollars=dollars, price_id=price.id)
@@ -156,21 +156,42 @@ def api_lines(attempt: Attempt, price_at: PriceAt) -> list[LedgerLine]:
     A line's dollars are None when a call's usage is unknown or impossible, or there is no price.
     An attempt without a completed call has no line: what a call that died cost is not known.
     """
-    priced = [(price_at(turn.timing.started_at), turn) for turn in attempt.transcript.turns]
+    own = [turn for turn in attempt.transcript.turns if not turn.by]
+    return _token_lines(attempt.id, [(price_at(turn.timing.started_at), turn) for turn in own])
+
+
+def other_lines(attempt: Attempt, prices: Mapping[str, PriceAt | None]) -> list[LedgerLine]:
+    """Price the calls that other models answered, each by the tariff of its model.
+
+    Where a model has no price there is a line without dollars: unknown is never zero.
+    """
+    priced = []
+    for turn in attempt.transcript.turns:
+        if turn.by:
+            price_at = prices.get(turn.by)
+            priced.append((price_at(turn.timing.started_at) if price_at else None, turn))
+    return _token_lines(attempt.id, priced, basis="others")
+
+
+def _token_lines(
+    attempt_id: str, priced: Sequence[tuple[TokenPrice | None, Turn]], basis: Basis = "api"
+) -> list[LedgerLine]:
     by_id: dict[str, tuple[TokenPrice | None, list[Turn]]] = {}
     for price, turn in priced:
         key = "" if price is None else price.id
         by_id.setdefault(key, (price, []))[1].append(turn)
-    return [_api_line(attempt.id, price, turns) for price, turns in by_id.values()]
+    return [_api_line(attempt_id, price, turns, basis) for price, turns in by_id.values()]
 
 
-def _api_line(attempt_id: str, price: TokenPrice | None, turns: list[Turn]) -> LedgerLine:
+def _api_line(
+    attempt_id: str, price: TokenPrice | None, turns: list[Turn], basis: Basis
+) -> LedgerLine:
     costs = [call_dollars(turn.usage, price) for turn in turns]
     known = [cost for cost in costs if cost is not None]
     usages = [turn.usage for turn in turns if turn.usage is not None]
     return LedgerLine(
         attempt_id=attempt_id,
-        basis="api",
+        basis=basis,
         dollars=sum(known, Decimal(0)) if len(known) == len(costs) else None,
         usage=sum(usages, TokenUsage()) if len(usages) == len(turns) else None,
         seconds=None,

@@ -90,13 +90,13 @@ class System(Struct, frozen=True, kw_only=True):
 
     @property
     def way(self) -> str:
-        """The strategy as it is written; empty for ``single``."""
-        return "" if self.strategy.name == "single" else self.strategy.spelled
+        """The strategy for people; empty for ``single``."""
+        return "" if self.strategy.name == "single" else self.strategy.short
 
     @property
     def ref(self) -> str:
         """For command lines: ``MODEL@FORMAT+STRATEGY``, and ``#2`` behind it for the first copy."""
-        way = f"+{self.way}" if self.way else ""
+        way = f"+{self.strategy.spelled}" if self.way else ""
         copy = f"#{self.replica + 1}" if self.replica else ""
         return f"{self.model}@{self.format}{way}{copy}"
 
@@ -323,8 +323,9 @@ class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
     fault: Fault | None = None
 
 
-Basis = Literal["api", "dedicated", "saturated", "energy"]
-"""``api``: tokens x list price. ``dedicated``: the engine's whole life (load, busy, idle) is paid.
+Basis = Literal["api", "dedicated", "saturated", "energy", "others"]
+"""``api``: tokens x list price. ``others``: the same for other models that a strategy asked, beside
+what the system itself cost. ``dedicated``: the engine's whole life (load, busy, idle) is paid.
 ``saturated``: only its busy seconds are (llm-d calls these allocation and usage). ``energy``: the
 electricity of its devices alone, measured or estimated."""
 

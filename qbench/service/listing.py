@@ -13,6 +13,7 @@ from qbench.service.domain import Controls, Run, RunStatus, System
 from qbench.service.queue import Waiting, WorkerView
 from qbench.service.reports.values import SCHEMA
 from qbench.service.store import AttemptView, RunSummary, Store
+from qbench.service.store.ledger import PAID
 
 
 class RunFacts(Struct, frozen=True, kw_only=True):
@@ -133,7 +134,7 @@ def workers_of(store: Store) -> Workers:
 def run_facts(one: RunSummary) -> RunFacts:
     """Make the facts of a run."""
     request, counts = one.run.request, one.counts
-    known = [one.dollars[basis] for basis in ("api", "dedicated") if basis in one.dollars]
+    known = [one.dollars[basis] for basis in PAID if basis in one.dollars]
     return RunFacts(
         id=one.run.id,
         status=one.run.status.value,

@@ -17,6 +17,7 @@ from qbench.errors import ConfigError, NotFound, Unsupported
 from qbench.kernels.formats import get_format
 from qbench.service.catalogue import DEFAULT_MODEL, MODELS, default_engine, full_name
 from qbench.service.domain import Limits, Request, Strategy, System, Until
+from qbench.service.others import others_of, system_of
 
 LOADS_FORMATS = ("embedded", "vllm")
 """Engines on which the second measurement of the baseline costs machine time alone."""
@@ -164,16 +165,19 @@ def _systems(order: Order, suite: Suite) -> tuple[System, ...]:
 
 
 def _strategies(order: Order, suite: Suite) -> list[Strategy]:
-    """Read the strategies. Raises NotFound, ConfigError."""
-    read = [strategy_of(text) for text in order.strategies or (order.strategy.spelled,)]
+    """Read the strategies. Raises NotFound, ConfigError, Unsupported."""
+    shown = {"tool_protocol": order.strategy.tool_protocol, "examples": order.strategy.examples}
+    texts = order.strategies or (order.strategy.spelled,)
+    read = [replace(strategy_of(text), **shown) for text in texts]
     for strategy in read:
         if why := load_strategy(strategy.name).refuse(strategy, suite):
             raise ConfigError(
                 f"The strategy {strategy.spelled} does not fit suite {suite.name}: {why}.",
                 hint="See `qbench strategies`.",
             )
-    shown = {"tool_protocol": order.strategy.tool_protocol, "examples": order.strategy.examples}
-    return [replace(strategy, **shown) for strategy in read]
+        for other in others_of(strategy):
+            system_of(other)
+    return read
 
 
 def _formats_of(order: Order, model: str) -> tuple[str, ...]:

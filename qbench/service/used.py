@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, localcontext
@@ -31,6 +31,7 @@ from qbench.service.metered import (
 )
 from qbench.service.metered_calls import Calls, PriceOf, api_bill, calls_of
 from qbench.service.money import EnergyPrice, HourlyPrice, MachinePrice, TokenPrice
+from qbench.service.others import others_of, system_of
 from qbench.service.pricebook import PriceBook
 from qbench.service.store import Store
 
@@ -58,6 +59,8 @@ class Used:
     attempts: int
     """All of them, superseded ones after the current."""
     calls: Calls
+    others: Calls
+    """Of other models that strategies asked."""
     lines: EngineTime
     sessions: dict[str, Endpoint]
     booked_at: dict[str, Price]
@@ -78,6 +81,7 @@ class Used:
             outcomes=outcomes,
             attempts=len(found),
             calls=calls,
+            others=calls_of(_others(store, run, found)),
             lines=lines,
             sessions=store.sessions(run.id),
             booked_at=store.prices(),
@@ -86,14 +90,17 @@ class Used:
     def at(self, prices: PriceBook, as_of: date) -> Bills:
         """Price all of it as on a day."""
         api, tokens = api_bill(self.calls, _token_prices(prices, as_of), self.attempts)
+        others, more = api_bill(self.others, _other_prices(self.run, prices, as_of), self.attempts)
         engines = engine_bills(self.lines, self._machine_prices(prices, as_of), self.attempts)
-        used: tuple[Price, ...] = (*tokens, *engines.prices)
+        used: tuple[Price, ...] = (*tokens, *more, *engines.prices)
+        shown = len(self.outcomes.status)
+        cost = {name: one.floats(shown) for name, one in {"api": api, **engines.bills}.items()}
+        if others.billed.any():
+            asked = others.billed[:shown]
+            cost["others"] = np.where(asked, others.floats(shown), 0.0)
         return Bills(
-            cost={
-                name: bill.floats(len(self.outcomes.status))
-                for name, bill in {"api": api, **engines.bills}.items()
-            },
-            paid=_paid(api, engines),
+            cost=cost,
+            paid=_paid((api, others), engines),
             prices={price.id: price for price in used},
         )
 
@@ -101,6 +108,8 @@ class Used:
         """Return the prices in force on a day that this run needs: id to name."""
         token, machine = _token_prices(prices, day), self._machine_prices(prices, day)
         found: list[Price | None] = [token(*key) for key in self.calls.keys]
+        other = _other_prices(self.run, prices, day)
+        found += [other(*key) for key in self.others.keys]
         found += [machine(*group) for group in self.lines.groups]
         return {price.id: price.name for price in found if price is not None}
 
@@ -140,6 +149,20 @@ def _calls(
         yield places[call.attempt_id], models[call.system_id], minute, token_usage(call.raw_usage)
 
 
+def _others(
+    store: Store, run: Run, places: defaultdict[str, int]
+) -> Iterator[tuple[int, str, time, TokenUsage | None]]:
+    """Yield the calls that other models answered, from the transcripts that alone have them."""
+    if not any(others_of(system.strategy) for system in run.request.systems):
+        return
+    for made, transcript in store.every_transcript(run.id):
+        for turn in transcript.turns:
+            if turn.by:
+                minute = turn.timing.started_at.astimezone(UTC).time()
+                minute = minute.replace(second=0, microsecond=0)
+                yield places[made.attempt_id], turn.by, minute, turn.usage
+
+
 def _token_prices(prices: PriceBook, as_of: date) -> PriceOf:
     """Return the price of a model for a call made at a minute of the day."""
     litellm = installed_litellm()
@@ -151,10 +174,24 @@ def _token_prices(prices: PriceBook, as_of: date) -> PriceOf:
     return price
 
 
-def _paid(api: Bill, engines: EngineBills) -> Decimal | None:
-    if engines.dedicated is None or api.unknown.any():
+def _other_prices(run: Run, prices: PriceBook, as_of: date) -> PriceOf:
+    """Return the price of another model, which no list has where no provider sells it."""
+    listed = _token_prices(prices, as_of)
+    asked = {one.model: one for system in run.request.systems for one in others_of(system.strategy)}
+
+    def price(model: str, minute: time) -> TokenPrice | None:
+        if system_of(asked[model]).engine == "api":
+            return listed(model, minute)
+        return prices.model_price(model, datetime.combine(as_of, minute, UTC))
+
+    return price
+
+
+def _paid(tokens: Sequence[Bill], engines: EngineBills) -> Decimal | None:
+    if engines.dedicated is None or any(bill.unknown.any() for bill in tokens):
         return None
     units, extra = engines.dedicated
     with localcontext(prec=DIGITS):
         odd = sum(extra.values(), Decimal(0))
-        return total(api.units, api.scale) + total(units, PICO) + odd
+        called = sum((total(bill.units, bill.scale) for bill in tokens), Decimal(0))
+        return called + total(units, PICO) + odd

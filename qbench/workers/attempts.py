@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from qbench.benchmarks.agent.asking import Asking, Means, Watch, make_attempt
 from qbench.benchmarks.agent.loop import AgentOptions, AttemptFailed, Price
 from qbench.benchmarks.catalogue import load_strategy
-from qbench.benchmarks.chat import Chat
+from qbench.benchmarks.chat import Chat, Turn
 from qbench.benchmarks.scoring.judging import judge
 from qbench.benchmarks.suite import Environment, Sample, Suite, ToolBox
 from qbench.benchmarks.transcript import Transcript
@@ -26,6 +27,7 @@ from qbench.service.domain import (
 )
 from qbench.service.store import Recorded
 from qbench.service.tracing import tracing
+from qbench.workers.others import Others
 from qbench.workers.traced import TracedChat, TracedTools, attempt_span, tell_outcome
 
 
@@ -45,6 +47,14 @@ class Bench:
     """Prices one model call while the attempt runs; None for local engines."""
     lines: Callable[[Attempt], list[LedgerLine]] = lambda _: []
     """Ledger lines that are known as soon as an attempt ends: those of API calls."""
+    others: Others = Others()  # noqa: RUF009 - frozen, and empty
+    """Other models that the strategy asks."""
+
+    def price(self, turn: Turn) -> Decimal | None:
+        """Price one model call while the attempt runs, whoever answered it."""
+        if turn.by:
+            return self.others.turn_dollars(turn)
+        return self.turn_price(turn) if self.turn_price else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +86,7 @@ async def _attempt(job: Job, bench: Bench) -> Recorded:
     except (EngineError, ToolServerError) as error:
         transcript, fault = Transcript(messages=(), turns=()), _fault(error)
     made = _judged(job, bench, started, transcript, fault)
-    return Recorded(attempt=made, lines=tuple(bench.lines(made)))
+    return Recorded(attempt=made, lines=(*bench.lines(made), *bench.others.lines(made)))
 
 
 async def _play(sample: Sample, bench: Bench) -> Transcript:
@@ -85,7 +95,9 @@ async def _play(sample: Sample, bench: Bench) -> Transcript:
         chat=bench.chat,
         open_world=bench.environment.open,
         options=options_of(bench),
-        price=bench.turn_price,
+        suite=bench.suite,
+        price=bench.price,
+        others=bench.others.chats,
         value=lambda asked, made: bench.suite.score(asked, made).value,
         watch=_watch(bench),
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 
-from qbench.benchmarks.catalogue import load_suite, most_paths
+from qbench.benchmarks.catalogue import load_suite
 from qbench.benchmarks.chat import Chat
 from qbench.errors import EngineError, QbenchError, StoreError
 from qbench.service.domain import Endpoint, Run, System
@@ -20,6 +20,7 @@ from qbench.workers.budget import Budget
 from qbench.workers.engines import Serving
 from qbench.workers.host import Host
 from qbench.workers.needs import NOTHING
+from qbench.workers.others import Others, opened, worst_attempt
 from qbench.workers.planning import finish_if_over
 from qbench.workers.sessions import Books, engine_session
 from qbench.workers.shards import Pool, work_through
@@ -138,8 +139,9 @@ async def _make_attempts(host: Host, work: Work, serving: Serving, endpoint: End
     budget = await asyncio.to_thread(_budget, host, work, tariff)
     if budget is None:
         return True
-    pool = await _pool(host, work, (serving, endpoint), tariff, budget)
-    await work_through(pool, [work.leased.shard], workers=work.hosting.width)
+    async with _others(host, work) as others:
+        pool = await _pool(host, work, (serving, endpoint), tariff, (budget, others))
+        await work_through(pool, [work.leased.shard], workers=work.hosting.width)
     if budget.reached:
         await asyncio.to_thread(host.store.end_hosting, work.hosting.id, BUDGET)
     return True
@@ -147,7 +149,7 @@ async def _make_attempts(host: Host, work: Work, serving: Serving, endpoint: End
 
 def _budget(host: Host, work: Work, tariff: Tariff) -> Budget | None:
     """Set the shard's dollars aside; None when there are none for it now."""
-    limit, worst = work.run.controls.budget, _worst(work, tariff)
+    limit, worst = work.run.controls.budget, _worst(host, work, tariff)
     if limit is None or not worst:
         return Budget(None)  # a hosted engine's seconds are watched by its meter
     wanted = worst * len(host.store.missing(work.leased.shard))
@@ -161,13 +163,29 @@ def _budget(host: Host, work: Work, tariff: Tariff) -> Budget | None:
     return Budget(told.dollars)
 
 
-def _worst(work: Work, tariff: Tariff) -> Decimal:
-    return tariff.worst(work.run.request.limits, most_paths(work.system.strategy))
+def _worst(host: Host, work: Work, tariff: Tariff) -> Decimal:
+    return worst_attempt(work.system, tariff, work.run.request.limits, host.prices)
+
+
+def _others(host: Host, work: Work) -> AbstractAsyncContextManager[Others]:
+    return opened(
+        work.system,
+        host.prices,
+        host.store.save_prices,
+        concurrency=work.hosting.width,
+        say=logger.info,
+        through=lambda chat, other: _throttled(host, other, chat),
+    )
 
 
 async def _pool(
-    host: Host, work: Work, served: tuple[Serving, Endpoint], tariff: Tariff, budget: Budget
+    host: Host,
+    work: Work,
+    served: tuple[Serving, Endpoint],
+    tariff: Tariff,
+    beside: tuple[Budget, Others],
 ) -> Pool:
+    budget, others = beside
     suite = work.run.request.suite
     samples = await asyncio.to_thread(host.store.samples, work.leased.shard.sample_ids)
     bench = Bench(
@@ -175,11 +193,12 @@ async def _pool(
         system=work.system,
         suite=load_suite(suite),
         environment=await host.environment(suite),
-        chat=_chat(host, work, served[0]),
+        chat=_throttled(host, work.system, served[0].chat),
         endpoint_id=served[1].id,
         base_url=served[1].base_url,
         turn_price=tariff.turn_dollars,
         lines=tariff.attempt_lines,
+        others=others,
     )
     first = _First(host, work.leased.token)
     return Pool(
@@ -189,14 +208,14 @@ async def _pool(
         budget=budget,
         samples=samples,
         ended=first.ended,
-        worst=_worst(work, tariff),
+        worst=_worst(host, work, tariff),
     )
 
 
-def _chat(host: Host, work: Work, serving: Serving) -> Chat:
-    if work.system.engine == "api":
-        return Throttled(serving.chat, host.rates, work.system.model)
-    return serving.chat
+def _throttled(host: Host, system: System, chat: Chat) -> Chat:
+    if system.engine == "api":
+        return Throttled(chat, host.rates, system.model)
+    return chat
 
 
 class _First:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from qbench.benchmarks.catalogue import load_suite, most_paths
+from qbench.benchmarks.catalogue import load_suite
 from qbench.benchmarks.suite import Environment, Sample, Suite
 from qbench.errors import EngineError
 from qbench.service.domain import Endpoint, Run, RunStatus, Shard, System
@@ -23,6 +23,7 @@ from qbench.workers.attempts import Bench
 from qbench.workers.budget import Budget
 from qbench.workers.engines import Serving
 from qbench.workers.leases import leased
+from qbench.workers.others import Others, opened, worst_attempt
 from qbench.workers.progress import Once, Progress, Tally
 from qbench.workers.recorder import Recorder
 from qbench.workers.rounds import next_step
@@ -233,19 +234,34 @@ def _correct(budget: Budget, deadline: asyncio.Timeout, per_second: Decimal) -> 
 
 async def shard_steps(session: Session, served: Served, shards: Sequence[Shard]) -> None:
     """Make the missing attempts of one served system's shards."""
+    async with opened(
+        served.system,
+        session.prices,
+        session.store.save_prices,
+        concurrency=session.run.controls.concurrency,
+        say=session.progress.say,
+    ) as others:
+        await _shard_steps(session, served, shards, others)
+
+
+async def _shard_steps(
+    session: Session, served: Served, shards: Sequence[Shard], others: Others
+) -> None:
     pool = Pool(
-        bench=_bench(session, served),
+        bench=_bench(session, served, others),
         store=session.store,
         recorder=session.recorder,
         budget=session.budget,
         samples=session.samples,
         ended=lambda recorded: session.progress.ended(recorded.attempt, session.budget.spent),
-        worst=served.tariff.worst(session.run.request.limits, most_paths(served.system.strategy)),
+        worst=worst_attempt(
+            served.system, served.tariff, session.run.request.limits, session.prices
+        ),
     )
     await work_through(pool, shards, workers=session.run.controls.concurrency)
 
 
-def _bench(session: Session, served: Served) -> Bench:
+def _bench(session: Session, served: Served, others: Others) -> Bench:
     return Bench(
         run=session.run,
         system=served.system,
@@ -255,6 +271,7 @@ def _bench(session: Session, served: Served) -> Bench:
         endpoint_id=served.endpoint.id,
         turn_price=served.tariff.turn_dollars,
         lines=served.tariff.attempt_lines,
+        others=others,
     )
 
 

@@ -69,7 +69,21 @@ def expected_hardware(system: System) -> str:
     return this_machine(gpu=on_gpu).name if system.engine in LOCAL_ENGINES else ""
 
 
-def keeping(tariff: Tariff, keep: Callable[[dict[str, Struct]], None]) -> Tariff:
+def other_tariff(system: System, book: PriceBook) -> Tariff:
+    """Find the tariff of another model that a strategy asks: by token, however it is served.
+
+    What no provider sells is priced by its name in the price book, or not at all.
+    """
+    if system.engine == "api":
+        return Tariff(token=price_lookup(system.model, book, installed_litellm()))
+    return Tariff(token=lambda at: book.model_price(system.model, at))
+
+
+Keep = Callable[[dict[str, Struct]], None]
+"""Keeps prices by id."""
+
+
+def keeping(tariff: Tariff, keep: Keep) -> Tariff:
     """Return the same tariff, which hands every price to ``keep`` before a line points at it."""
     if tariff.machine is not None:
         keep({tariff.machine.id: tariff.machine})

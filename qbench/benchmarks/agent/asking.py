@@ -19,7 +19,7 @@ from qbench.benchmarks.agent.loop import AgentOptions, AttemptFailed, Loop, Pric
 from qbench.benchmarks.chat import Chat, Message, Sampling, ToolSpec
 from qbench.benchmarks.servers.no_tools import NO_TOOLS
 from qbench.benchmarks.strategy import Strategy, Way
-from qbench.benchmarks.suite import Sample, ToolBox
+from qbench.benchmarks.suite import Sample, Suite, ToolBox
 from qbench.benchmarks.transcript import CANDIDATE, Path, Transcript
 from qbench.errors import EngineError, ToolServerError
 
@@ -38,6 +38,8 @@ class Means:
     """Opens a fresh world for a path."""
     options: AgentOptions
     """Sampling and limits of each path."""
+    suite: Suite | None = None
+    """Whose sample it is: draws training samples, reads answers."""
     price: Price | None = None
     """Prices one model call."""
     value: Callable[[Sample, Transcript], float] | None = None
@@ -60,7 +62,7 @@ class Asking:
         self.sample, self.strategy, self.means = sample, strategy, means
         self._kept: list[_Kept] = []
 
-    async def path(
+    async def path(  # noqa: PLR0913 - each says one way in which a path may differ
         self,
         sample: Sample | None = None,
         *,
@@ -68,6 +70,10 @@ class Asking:
         sampling: Sampling | None = None,
         wrap: Callable[[ToolBox], ToolBox] | None = None,
         messages: Sequence[Message] = (),
+        examples: tuple[Message, ...] = (),
+        options: AgentOptions | None = None,
+        through: Callable[[Chat], Chat] = lambda chat: chat,
+        by: str = "",
     ) -> int:
         """Work on the sample, or a changed one, in a fresh world; return the path's number.
 
@@ -77,15 +83,29 @@ class Asking:
             sampling: in place of the system's.
             wrap: adds tools of the strategy's own.
             messages: what is said first, in place of system text, examples and prompt.
+            examples: worked examples in place of the sample's own, shown in any case.
+            options: limits of this path, in place of the system's.
+            through: puts something between the path and the model.
+            by: role of another model in ``Means.others``; empty: the system's own.
 
         Raises:
             EngineError, ToolServerError: infrastructure failed.
 
         """
         asked = sample or self.sample
+        made = self._options(options, sampling)
+        if examples:
+            asked, made = replace(asked, examples=examples), replace(made, examples=True)
         async with self.means.open_world(asked) as tools:
             box = wrap(tools) if wrap else tools
-            return await self._run(role, asked, self.means.chat, box, sampling, messages)
+            return await self._run(role, asked, through(self._chat(by)), box, made, messages)
+
+    def _chat(self, by: str) -> Chat:
+        return self.means.others[by] if by else self.means.chat
+
+    def _options(self, options: AgentOptions | None, sampling: Sampling | None) -> AgentOptions:
+        made = options or self.means.options
+        return replace(made, sampling=sampling) if sampling else made
 
     async def say(
         self,
@@ -103,10 +123,20 @@ class Asking:
             EngineError: infrastructure failed.
 
         """
-        plain = Sample(id="", suite="", task="", level=1, family="", prompt="")
-        chat = self.means.others[by] if by else self.means.chat
-        number = await self._run(role, plain, chat, NO_TOOLS, sampling, messages)
-        return self.answer(number)
+        return self.answer(await self.call(messages, role=role, sampling=sampling, by=by))
+
+    async def call(
+        self,
+        messages: Sequence[Message],
+        *,
+        role: str,
+        sampling: Sampling | None = None,
+        by: str = "",
+    ) -> int:
+        """Make one plain model call as ``say`` does; return the path's number."""
+        plain = Sample(id=self.sample.id, suite="", task="", level=1, family="", prompt="")
+        made = self._options(None, sampling)
+        return await self._run(role, plain, self._chat(by), NO_TOOLS, made, messages)
 
     async def _run(
         self,
@@ -114,23 +144,16 @@ class Asking:
         sample: Sample,
         chat: Chat,
         tools: ToolBox,
-        sampling: Sampling | None,
+        options: AgentOptions,
         messages: Sequence[Message],
     ) -> int:
         number = len(self._kept)
         chat, tools = self.means.watch(chat, tools)
-        options = replace(self.means.options, sampling=self._sampling(sampling, number))
+        options = replace(options, sampling=_seeded(options.sampling, number))
         loop = Loop(sample, chat, tools, options, price=self.means.price, messages=messages)
         self._kept.append(_Kept(role, loop))
         await loop.run()
         return number
-
-    def _sampling(self, given: Sampling | None, number: int) -> Sampling:
-        """Give each path a seed of its own where the system has one."""
-        sampling = given or self.means.options.sampling
-        if sampling.seed is None or not number:
-            return sampling
-        return replace(sampling, seed=sampling.seed + number)
 
     async def together(self, *asked: Coroutine[Any, Any, int]) -> tuple[int, ...]:
         """Await several paths at once; when one fails the others are given up.
@@ -175,6 +198,13 @@ class Asking:
             paths=_paths([kept.role for kept in self._kept], parts),
             accepted=tuple(accepted),
         )
+
+
+def _seeded(sampling: Sampling, number: int) -> Sampling:
+    """Give each path a seed of its own where the system has one."""
+    if sampling.seed is None or not number:
+        return sampling
+    return replace(sampling, seed=sampling.seed + number)
 
 
 def _all_runs(parts: Sequence[Transcript]) -> tuple[Any, ...]:

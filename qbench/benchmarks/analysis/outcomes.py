@@ -49,4 +49,4 @@ class Outcomes:
     calls: NDArray[np.int32]
     """Model calls."""
     cost: dict[str, NDArray[np.float64]]
-    """Basis to (N,) dollars; NaN where unpriced."""
+    """Basis to (N,) dollars; NaN where unpriced. ``others``: 0 where no other model was asked."""

@@ -90,7 +90,15 @@ def _kept(values: NDArray[Any], scored: NDArray[np.bool_]) -> NDArray[Any]:
 
 
 def dollars(outcomes: Outcomes, basis: str) -> Floats:
-    """Return (N,) dollars of each attempt: API cost where there is one, else on ``basis``."""
+    """Return (N,) dollars of each attempt: API cost where there is one, else on ``basis``.
+
+    What other models cost that a strategy asked is added; unknown where any part is.
+    """
+    alone, others = _alone(outcomes, basis), outcomes.cost.get("others")
+    return alone if others is None else alone + others
+
+
+def _alone(outcomes: Outcomes, basis: str) -> Floats:
     api, own = outcomes.cost.get("api"), outcomes.cost.get(basis)
     if api is None:
         return np.full(len(outcomes.status), np.nan) if own is None else own

@@ -55,10 +55,11 @@ def _why(transcript: Transcript) -> str:
 
 def same(one: object, other: object) -> bool:
     """Whether two states are the same: the order of keys and of records does not matter."""
-    return _canonical(one) == _canonical(other)
+    return canonical(one) == canonical(other)
 
 
-def _canonical(value: object) -> bytes:
+def canonical(value: object) -> bytes:
+    """Return equal bytes for states that are the same."""
     return msgspec.json.encode(_ordered(value), order="deterministic")
 
 
@@ -67,7 +68,7 @@ def _ordered(value: object) -> object:
     if isinstance(value, dict):
         return {key: _ordered(part) for key, part in value.items()}
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return sorted((_ordered(part) for part in value), key=_canonical)
+        return sorted((_ordered(part) for part in value), key=canonical)
     return value
 
 

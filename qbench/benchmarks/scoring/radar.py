@@ -35,7 +35,7 @@ def dimensions(sample: Sample, transcript: Transcript, *, passed: bool) -> dict[
     ``radar2.cre`` tokens.
     """
     runs = transcript.tool_runs
-    usage = transcript.usage if transcript.turns else None
+    usage = transcript.usage if transcript.own_calls else None
     tokens = None if usage is None else float(usage.prompt_tokens + usage.completion_tokens)
     errors = [bool(run.fault) for run in runs]
     parts = {

@@ -10,6 +10,7 @@ from itertools import chain, zip_longest
 from msgspec.structs import replace
 
 from qbench.benchmarks.chat import Message
+from qbench.benchmarks.scoring.votes import answer_key
 from qbench.benchmarks.suite import Environment, Sample, Score, Suite, ToolBox
 from qbench.benchmarks.transcript import Transcript
 
@@ -62,6 +63,10 @@ class Several:
     def score(self, sample: Sample, transcript: Transcript) -> Score:
         """Judge as the sample's own suite does."""
         return self._suites[sample.suite].score(own(sample), transcript)
+
+    def answer_key(self, sample: Sample, transcript: Transcript) -> str | None:
+        """Read an answer as the sample's own suite does."""
+        return answer_key(self._suites[sample.suite], own(sample), transcript)
 
     def solution(self, sample: Sample) -> tuple[Message, ...]:
         """Return what passes."""

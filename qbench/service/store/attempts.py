@@ -51,6 +51,7 @@ class Output(Struct, frozen=True, kw_only=True):
 class Made(Struct, frozen=True, kw_only=True):
     """An attempt of whatever status."""
 
+    attempt_id: str
     system_id: str
     sample_id: str
     scored: bool
@@ -150,7 +151,9 @@ class Attempts(Shelf):
         )
         for row in self._paged(query):
             scored = row.superseded_by is None and row.status == AttemptStatus.SCORED.value
-            made = Made(system_id=row.system_id, sample_id=row.sample_id, scored=scored)
+            made = Made(
+                attempt_id=row.id, system_id=row.system_id, sample_id=row.sample_id, scored=scored
+            )
             yield made, _unpack(row.body)
 
     def _paged(self, query: Select[Any]) -> Iterator[Row[Any]]:
@@ -260,7 +263,7 @@ def _insert(tx: Connection, fresh: Sequence[Recorded]) -> None:
 
 def _values(attempt: Attempt) -> dict[str, Any]:
     transcript, fault = attempt.transcript, attempt.fault
-    usage = transcript.usage if transcript.turns else None
+    usage = transcript.usage if transcript.own_calls else None
     return _verdict(attempt.score, attempt.status) | {
         "id": attempt.id,
         "run_id": attempt.run_id,
@@ -276,7 +279,7 @@ def _values(attempt: Attempt) -> dict[str, Any]:
         "truncated": transcript.truncated,
         "parse_failures": transcript.parse_failures,
         "retries": sum(turn.retries for turn in transcript.turns),
-        "calls": len(transcript.turns),
+        "calls": transcript.own_calls,
         "prompt_tokens": usage.prompt_tokens if usage else None,
         "cached_tokens": usage.cached_tokens if usage else None,
         "completion_tokens": usage.completion_tokens if usage else None,
@@ -299,6 +302,8 @@ def _verdict(score: Score | None, status: AttemptStatus) -> dict[str, Any]:
 
 def _calls(attempt: Attempt) -> Iterator[dict[str, Any]]:
     for number, turn in enumerate(attempt.transcript.turns):
+        if turn.by:  # another model's: the transcript has it, and a ledger line of its own
+            continue
         yield {
             "attempt_id": attempt.id,
             "n": number,

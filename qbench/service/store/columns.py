@@ -52,7 +52,8 @@ class Columns(Shelf):
         """Return the current attempts of one or more runs as columns.
 
         A cost column holds what the current attempts cost; what superseded ones cost is in
-        ``spent`` alone. An attempt with an unpriced line, or no line on a basis, is NaN there.
+        ``spent`` alone. An attempt with an unpriced line, or no line on a basis, is NaN there;
+        without a line of other models it is 0 there.
         """
         if isinstance(run_ids, str):
             return self._kept_or_read(run_ids)[0]
@@ -263,6 +264,9 @@ def _costs(
         np.add.at(total, place, np.array(dollars, dtype=np.float64))
         np.add.at(lines, place, 1)
     found = np.where(lines > 0, total, np.nan).reshape(len(bases), size + 1)
+    if "others" in bases:  # no line there means that no other model was asked
+        asked = (lines > 0).reshape(found.shape)[bases["others"]]
+        found[bases["others"], ~asked] = 0.0
     return {basis: found[bases[basis], :size] for basis in sorted(bases)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -14,7 +14,7 @@ from qbench.service.domain import LedgerLine
 from qbench.service.tables import LEDGER, RUN, SPENDING
 
 NOTHING = Decimal(0)
-PAID = ("api", "dedicated")
+PAID = ("api", "dedicated", "others")
 """Bases that are really paid; ``saturated`` is a part of ``dedicated``."""
 
 DIGITS = 80
@@ -94,6 +94,12 @@ def spent_by_basis(view: Connection, run_id: str) -> dict[str, Decimal]:
         SPENDING.c.run_id == run_id, SPENDING.c.priced > 0
     )
     return {row.basis: row.dollars for row in view.execute(query)}
+
+
+def paid_of(spent: Mapping[str, Decimal]) -> Decimal:
+    """Add up what is really paid, of dollars by basis."""
+    with localcontext(prec=DIGITS):
+        return sum((spent.get(basis, NOTHING) for basis in PAID), NOTHING)
 
 
 def _values(run_id: str | None, line: LedgerLine) -> dict[str, Any]:

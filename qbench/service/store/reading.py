@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from sqlalchemy import Row, func, select
 
 from qbench.errors import NotFound
 from qbench.service.domain import LedgerLine
-from qbench.service.store.ledger import DIGITS, NOTHING, line_of, spent_by_basis
+from qbench.service.store.ledger import PAID, line_of, paid_of, spent_by_basis
 from qbench.service.store.shelf import Shelf
 from qbench.service.tables import ATTEMPT, LEDGER, SPENDING
 
@@ -46,18 +46,16 @@ class Reading(Shelf):
             return spent_by_basis(view, run_id)
 
     def paid(self, run_id: str) -> Decimal:
-        """Return what a run has cost so far: API calls, and machines for as long as they ran.
+        """Return what a run has cost so far: calls, and machines for as long as they ran.
 
         What has no price is not in it: see ``unpriced``.
         """
-        spent = self.spent(run_id)
-        with localcontext(prec=DIGITS):
-            return spent.get("api", NOTHING) + spent.get("dedicated", NOTHING)
+        return paid_of(self.spent(run_id))
 
     def unpriced(self, run_id: str) -> int:
         """Count the lines of what a run has to pay (as in ``paid``) whose dollars are unknown."""
         query = select(func.coalesce(func.sum(SPENDING.c.unpriced), 0)).where(
-            SPENDING.c.run_id == run_id, SPENDING.c.basis.in_(("api", "dedicated"))
+            SPENDING.c.run_id == run_id, SPENDING.c.basis.in_(PAID)
         )
         with self.reading() as view:
             return int(view.execute(query).scalar_one())

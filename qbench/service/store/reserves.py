@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from qbench.service.queue import Reserve
-from qbench.service.store.ledger import DIGITS, NOTHING, spent_by_basis, take_turns
+from qbench.service.store.ledger import DIGITS, NOTHING, paid_of, spent_by_basis, take_turns
 from qbench.service.store.shelf import Shelf
 from qbench.service.tables import ENDPOINT, SHARD
 
@@ -63,8 +63,7 @@ def _left(
     aside += _aside(tx, ENDPOINT.c.reserved, open_ones, engines)
     spent = spent_by_basis(tx, run_id)
     with localcontext(prec=DIGITS):
-        paid = spent.get("api", NOTHING) + spent.get("dedicated", NOTHING)
-        return budget - paid - sum(aside, NOTHING), bool(aside)
+        return budget - paid_of(spent) - sum(aside, NOTHING), bool(aside)
 
 
 def _aside(

@@ -19,6 +19,9 @@ from qbench.service.tables import ATTEMPT, ENDPOINT, LEDGER, MODEL_CALL
 CHUNK = 2_000
 """Rows in memory at a time."""
 
+BY_TOKEN = ("api", "others")
+"""Bases that no engine time is paid on."""
+
 USAGE = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -56,7 +59,7 @@ class Usage(Shelf):
         query = (
             select(LEDGER, ATTEMPT.c.endpoint_id.label("session"))
             .join(ATTEMPT, ATTEMPT.c.id == LEDGER.c.attempt_id, isouter=True)
-            .where(LEDGER.c.run_id == run_id, LEDGER.c.basis != "api")
+            .where(LEDGER.c.run_id == run_id, LEDGER.c.basis.not_in(BY_TOKEN))
         )
         with self.reading() as view:
             for row in view.execute(query.execution_options(yield_per=CHUNK)).mappings():
@@ -82,7 +85,7 @@ class Usage(Shelf):
         query = (
             select(line.attempt_id, line.basis, session, line.price_id, line.seconds, dollars)
             .join(ATTEMPT, ATTEMPT.c.id == line.attempt_id, isouter=True)
-            .where(line.run_id == run_id, line.basis != "api")
+            .where(line.run_id == run_id, line.basis.not_in(BY_TOKEN))
         )
         with self.reading() as view, view.begin():
             for ids, *names, seconds, costs in chunks(view, query):
