@@ -13,6 +13,7 @@ from qbench.benchmarks.suites.several import Several
 from qbench.errors import ConfigError, NotFound
 
 SUITES = {
+    "bfcl": "qbench.benchmarks.suites.bfcl.suite:BfclSuite",
     "mcp": "qbench.benchmarks.suites.mcp:McpSuite",
     "open": "qbench.benchmarks.suites.open:OpenSuite",
     "prompts": "qbench.benchmarks.suites.prompts:PromptsSuite",
@@ -37,6 +38,7 @@ STRATEGIES = {
 }
 
 SOURCES: dict[str, str] = {
+    "bfcl": "qbench.benchmarks.suites.bfcl.source:get",
     "prompts": "qbench.benchmarks.suites.prompts:get",
 }
 """What `qbench suites get` fetches: functions of type ``Get``."""

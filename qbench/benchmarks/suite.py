@@ -48,6 +48,10 @@ class Sample(Struct, frozen=True, kw_only=True, omit_defaults=True):
     follow_ups: tuple[FollowUp, ...] = ()
     tool_choice: ToolChoice = "auto"
     """For the first turn; later turns are ``auto``."""
+    one_reply: bool = False
+    """The first reply is the answer, calls included: nothing is asked after it."""
+    any_arguments: bool = False
+    """Arguments that do not fit a tool's schema are handed to it all the same, not refused."""
     max_calls: int = 0
     """Most tool calls before the model must answer; 0 means no limit of the sample's own."""
     world: str = ""

@@ -7,8 +7,10 @@ from qbench.benchmarks.suites.drawing import TRAINING_SEEDS, training_samples
 from qbench.errors import ConfigError
 from qbench.service.order import Order, to_request
 
+GENERATED = [name for name in SUITES if load_suite(name).generated]
 
-@pytest.mark.parametrize("name", SUITES)
+
+@pytest.mark.parametrize("name", GENERATED)
 def test_training_samples_cover_the_suite_and_are_no_evaluation_samples(name: str) -> None:
     suite = load_suite(name)
     found = training_samples(suite, seed=0, limit=100)
@@ -19,6 +21,12 @@ def test_training_samples_cover_the_suite_and_are_no_evaluation_samples(name: st
     assert hard.isdisjoint(sample.id for sample in found)
     assert training_samples(suite, seed=0, limit=100) == found
     assert training_samples(suite, seed=1, limit=100) != found
+
+
+@pytest.mark.parametrize("name", sorted(set(SUITES) - set(GENERATED)))
+def test_a_finite_set_is_not_calibrated_on(name: str) -> None:
+    with pytest.raises(ConfigError, match="leak"):
+        training_samples(load_suite(name), seed=0, limit=1)
 
 
 def test_no_run_can_have_a_training_seed() -> None:

@@ -193,7 +193,7 @@ class Loop:
             if not calls:
                 return self._finish(turn)
             await self._run_calls(calls)
-            if self._spent() and self._judged_by_state():
+            if self._sample.one_reply or (self._spent() and self._judged_by_state()):
                 return "answered"
             if choice == "none":
                 return "calls"
@@ -318,7 +318,7 @@ class Loop:
     async def _run_call(self, call: ToolCall) -> None:
         """Run one call if it is well-formed and allowed; note it in any case."""
         refusal = self._refusal(call)
-        checked = check_call(call, self._specs)
+        checked = check_call(call, self._specs, any_arguments=self._sample.any_arguments)
         if refusal or checked.fault or checked.arguments is None:
             fault: CallFault = checked.fault or "refused"
             self._keep(call, replace(checked, fault=fault), checked.complaint or refusal)

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
 import msgspec
-from mcp.server import MCPServer, Server, ServerRequestContext
+from mcp.server import Server, ServerRequestContext
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.stdio import stdio_server
 from mcp.types import (
@@ -33,8 +33,8 @@ from mcp.types import (
     Tool,
 )
 
-from qbench.benchmarks.servers.world import State, World
-from qbench.errors import NotFound
+from qbench.benchmarks.servers.world import OverState, OwnState, Served, State, World
+from qbench.errors import NotFound, QbenchError
 
 RESET = "world_reset"
 STATE_URI = "world://state"
@@ -56,23 +56,22 @@ class Host:
 
     def __init__(self, worlds: Mapping[str, str]) -> None:
         self._places = worlds
-        self._built: dict[str, tuple[MCPServer, State]] = {}
-        self._active: tuple[MCPServer, State] | None = None
+        self._built: dict[str, Served] = {}
+        self._active: Served | None = None
 
     def reset(self, world: str, state: State) -> None:
         """Make ``world`` the active one, with a copy of ``state`` in place of its own."""
         if world not in self._built:
-            mutable: State = {}
-            self._built[world] = (find_world(world, self._places).server(mutable), mutable)
+            found = find_world(world, self._places)
+            self._built[world] = found.serve() if isinstance(found, OwnState) else OverState(found)
         self._active = self._built[world]
-        self._active[1].clear()
-        self._active[1].update(state)
+        self._active.reset(state)
 
     async def list_tools(
         self, _context: _Context, _params: PaginatedRequestParams | None
     ) -> ListToolsResult:
         """List the active world's tools and the reset."""
-        tools = await self._active[0].list_tools() if self._active else []
+        tools = await self._active.list_tools() if self._active else []
         return ListToolsResult(tools=[_RESET_TOOL, *tools])
 
     async def call_tool(
@@ -85,14 +84,14 @@ class Host:
         if self._active is None:
             return _failed(f"No world is active: call {RESET} first.")
         try:
-            return await self._active[0].call_tool(params.name, arguments)
+            return await self._active.call_tool(params.name, arguments)
         except ToolError as error:
             return _failed(str(error))
 
     def _answer_reset(self, arguments: dict[str, Any]) -> CallToolResult:
         try:
             self.reset(arguments["world"], arguments["state"])
-        except (KeyError, NotFound) as error:
+        except (KeyError, QbenchError) as error:
             return _failed(str(error))
         return CallToolResult(content=[TextContent(type="text", text=str(os.getpid()))])
 
@@ -100,18 +99,18 @@ class Host:
         self, _context: _Context, params: ReadResourceRequestParams
     ) -> ReadResourceResult:
         """Return the active world's state as JSON."""
-        state = self._active[1] if self._active else None
+        state = self._active.state() if self._active else None
         text = msgspec.json.encode(state).decode()
         contents = TextResourceContents(uri=params.uri, text=text, mime_type="application/json")
         return ReadResourceResult(contents=[contents])
 
 
-def find_world(name: str, places: Mapping[str, str]) -> World:
+def find_world(name: str, places: Mapping[str, str]) -> World | OwnState:
     """Import the world called ``name`` from its ``module:attribute``. Raises NotFound."""
     if name not in places:
         raise NotFound.among("world", name, places)
     module, _, attribute = places[name].partition(":")
-    return cast("World", getattr(importlib.import_module(module), attribute))
+    return cast("World | OwnState", getattr(importlib.import_module(module), attribute))
 
 
 def _failed(text: str) -> CallToolResult:
