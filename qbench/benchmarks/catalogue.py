@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -19,6 +20,19 @@ SUITES = {
     "prompts": "qbench.benchmarks.suites.prompts:PromptsSuite",
     "sums": "qbench.benchmarks.suites.sums:SumsSuite",
 }
+
+DECLARED = (
+    "aime-2024",
+    "aime-2025",
+    "gpqa-diamond",
+    "gsm8k",
+    "ifeval",
+    "math-500",
+    "matscibench",
+    "mmlu-pro",
+)
+"""Suites that a YAML file in ``suites/declared/shipped`` declares; users add files of their own."""
+DECLARED_ROOM = "qbench.benchmarks.suites.declared"
 
 REFERENCE_FREE = frozenset({"open", "prompts"})
 """Suites in which nothing passes or fails: their answers are compared by `qbench arena`."""
@@ -41,15 +55,38 @@ SOURCES: dict[str, str] = {
     "bfcl": "qbench.benchmarks.suites.bfcl.source:get",
     "prompts": "qbench.benchmarks.suites.prompts:get",
 }
-"""What `qbench suites get` fetches: functions of type ``Get``."""
+"""What `qbench suites get` fetches: functions of type ``Get``; besides those of ``DECLARED``."""
 
 
 def load_suite(name: str) -> Suite:
-    """Make the suite called ``name``, or several of them: ``mcp,sums``. Raises NotFound."""
+    """Make the suite called ``name``, or several of them: ``mcp,sums``.
+
+    A declared one is named by its YAML file, or as a run names it: ``NAME@DIGEST``.
+
+    Raises:
+        NotFound: there is no such suite.
+        ConfigError: a declared suite's file is no definition, or is not on this machine.
+
+    """
     names = name.split(",")
     if len(names) > 1:
         return Several([load_suite(part) for part in names])
+    if is_declared(name):
+        module = importlib.import_module(f"{DECLARED_ROOM}.loading")
+        return cast("Suite", module.load_declared(name))
+    if name not in SUITES:
+        raise NotFound.among("suite", name, suite_names())
     return cast("Suite", _load("suite", name, SUITES)())
+
+
+def suite_names() -> tuple[str, ...]:
+    """Return the names of all suites that come with qbench."""
+    return tuple(sorted((*SUITES, *DECLARED)))
+
+
+def is_declared(name: str) -> bool:
+    """Whether ``name`` is that of a declared suite: shipped, of a file, or of a run."""
+    return name in DECLARED or "@" in name or name.endswith((".yaml", ".yml"))
 
 
 def reference_free(name: str) -> bool:
@@ -80,6 +117,11 @@ def most_paths(strategy: Strategy) -> int:
 
 def load_source(name: str) -> Get:
     """Return what fetches the data of a suite. Raises NotFound."""
+    if is_declared(name):
+        module = importlib.import_module(f"{DECLARED_ROOM}.hub")
+        return cast("Get", module.getter(name))
+    if name not in SOURCES:
+        raise NotFound.among("suite that needs data", name, (*SOURCES, *DECLARED))
     return cast("Get", _load("suite that needs data", name, SOURCES))
 
 
@@ -101,19 +143,20 @@ def asked(text: str) -> tuple[Suite, tuple[str, ...]]:
     wanted = _by_suite(text)
     if not wanted:
         raise ConfigError("No suite is named.", hint="See `qbench suites`.")
-    suite = load_suite(",".join(wanted))
+    suites = {name: load_suite(name) for name in wanted}
     if len(wanted) == 1:
-        tasks = next(iter(wanted.values()))
+        suite, tasks = suites[next(iter(wanted))], next(iter(wanted.values()))
     else:
-        tasks = {f"{name}/{task}" for name in wanted for task in _tasks(name, wanted[name])}
+        suite = Several(list(suites.values()))
+        tasks = {
+            f"{made.name}/{task}"
+            for name, made in suites.items()
+            for task in wanted[name] or made.tasks
+        }
     for task in tasks:
         if task not in suite.tasks:
             raise NotFound.among(f"task of suite {suite.name}", task, suite.tasks)
     return suite, tuple(task for task in suite.tasks if not tasks or task in tasks)
-
-
-def _tasks(name: str, wanted: set[str]) -> set[str]:
-    return wanted or set(load_suite(name).tasks)
 
 
 def _by_suite(text: str) -> dict[str, set[str]]:
@@ -121,13 +164,22 @@ def _by_suite(text: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     whole: set[str] = set()
     for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, task = part.partition("/")
+        name, task = _parted(part)
         found.setdefault(name, set())
         if task:
             found[name].add(task)
         else:
             whole.add(name)
     return {name: set() if name in whole else tasks for name, tasks in found.items()}
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """Split ``suite/task``; a YAML file's path has slashes of its own."""
+    path = re.match(r"(.+\.ya?ml)(?:/(.*))?$", text)
+    if path:
+        return path[1], path[2] or ""
+    name, _, task = text.partition("/")
+    return name, task
 
 
 def _load(what: str, name: str, table: Mapping[str, str]) -> Any:

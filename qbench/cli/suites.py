@@ -8,7 +8,14 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from qbench.benchmarks.catalogue import SOURCES, SUITES, asked, load_source, load_suite
+from qbench.benchmarks.catalogue import (
+    DECLARED,
+    SOURCES,
+    asked,
+    load_source,
+    load_suite,
+    suite_names,
+)
 from qbench.benchmarks.data import fetch, origin_of
 from qbench.benchmarks.suite import Sample, Suite
 from qbench.cli.options import Json, levels
@@ -33,7 +40,7 @@ def listing(context: typer.Context, json: Json = False) -> None:
     """List the suites with their tasks, levels, licence, and whether their data is here."""
     if context.invoked_subcommand:
         return
-    facts = [_facts(load_suite(name)) for name in SUITES]
+    facts = [_facts(load_suite(name)) for name in suite_names()]
     if json:
         console.raw(to_json({"schema": SCHEMA, "suites": facts}))
         return
@@ -58,10 +65,11 @@ def _facts(suite: Suite) -> dict[str, Any]:
 
 
 def _data(suite: Suite) -> str:
-    if suite.name not in SOURCES:
+    name = suite.name.partition("@")[0]
+    if suite.generated or (name not in SOURCES and name not in DECLARED):
         return "generated"
-    origin = origin_of(suite.name)
-    return f"here, {origin.version}" if origin else f"qbench suites get {suite.name}"
+    origin = origin_of(name)
+    return f"here, {origin.version}" if origin else f"qbench suites get {name}"
 
 
 def _listed(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from msgspec import Struct
 
-from qbench.benchmarks.catalogue import SUITES, load_suite
+from qbench.benchmarks.catalogue import load_suite, suite_names
 from qbench.service.api.answers import answer, says
 from qbench.service.api.deps import PricesDep, Reader
 from qbench.service.apiprices import installed_litellm, price_lookup, price_missing
@@ -90,7 +90,7 @@ def suites(_: Reader) -> Response:
             license=suite.license,
             generated=suite.generated,
         )
-        for suite in map(load_suite, SUITES)
+        for suite in map(load_suite, suite_names())
     )
     return answer(Suites(suites=facts))
 
