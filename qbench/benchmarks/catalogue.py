@@ -18,6 +18,7 @@ SUITES = {
     "mcp": "qbench.benchmarks.suites.mcp:McpSuite",
     "open": "qbench.benchmarks.suites.open:OpenSuite",
     "prompts": "qbench.benchmarks.suites.prompts:PromptsSuite",
+    "mcp-servers": "qbench.benchmarks.suites.mcp_servers.suite:McpServersSuite",
     "sums": "qbench.benchmarks.suites.sums:SumsSuite",
 }
 
@@ -54,6 +55,7 @@ STRATEGIES = {
 SOURCES: dict[str, str] = {
     "bfcl": "qbench.benchmarks.suites.bfcl.source:get",
     "prompts": "qbench.benchmarks.suites.prompts:get",
+    "mcp-servers": "qbench.benchmarks.suites.mcp_servers.getting:get",
 }
 """What `qbench suites get` fetches: functions of type ``Get``; besides those of ``DECLARED``."""
 

@@ -1,4 +1,4 @@
-"""One MCP server process: started, asked with a time limit, killed when it fails."""
+"""One MCP server, a process or at a URL: started, asked with a time limit, left when it fails."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import TextIO, TypeVar
 
 import anyio
 from mcp import Client, MCPError, StdioServerParameters
+from mcp.client import Transport
 from mcp.client.stdio import stdio_client
 from msgspec import Struct
 from pydantic import ValidationError
 
+from qbench.benchmarks.servers.http import HTTP_FAILURES, HttpServer, http_client
 from qbench.errors import ToolServerError
 
 T = TypeVar("T")
@@ -26,6 +28,7 @@ _FAILURES = (
     anyio.ClosedResourceError,
     anyio.BrokenResourceError,
     OSError,
+    *HTTP_FAILURES,
 )
 _LOG_TAIL = 2_000
 
@@ -42,16 +45,17 @@ class Timeouts(Struct, frozen=True, kw_only=True):
 
 
 class ServerProcess:
-    """A stdio MCP server, owned by a task of its own.
+    """An MCP server that speaks stdio or streamable HTTP, owned by a task of its own.
 
     The SDK opens cancel scopes that must be left by the task that entered them, so an owner task
     enters and leaves the client and waits in between, while any task may send requests through
     ``ask``. After a failure ``broken`` is set and the process is not used again.
     """
 
-    def __init__(self, params: StdioServerParameters, timeouts: Timeouts) -> None:
+    def __init__(self, params: StdioServerParameters | HttpServer, timeouts: Timeouts) -> None:
         self._params = params
-        self._timeouts = timeouts
+        self.name = _name(params)
+        self.timeouts = timeouts
         self._stopping = asyncio.Event()
         self._ready: asyncio.Future[Client] = asyncio.get_running_loop().create_future()
         self._owner: asyncio.Task[None] | None = None
@@ -63,9 +67,9 @@ class ServerProcess:
 
     async def start(self) -> Client:
         """Start the process and shake hands. Raises ToolServerError."""
-        self._owner = asyncio.create_task(self._own(), name=f"mcp {self._params.command}")
+        self._owner = asyncio.create_task(self._own(), name=f"mcp {self.name}")
         try:
-            async with asyncio.timeout(self._timeouts.connect):
+            async with asyncio.timeout(self.timeouts.connect):
                 return await asyncio.shield(self._ready)
         except (TimeoutError, *_FAILURES) as error:
             await self.stop()
@@ -77,8 +81,7 @@ class ServerProcess:
     async def _own(self) -> None:
         with tempfile.TemporaryFile("w+", errors="replace") as log:
             try:
-                transport = stdio_client(self._params, errlog=log)
-                async with Client(transport, cache=None) as client:
+                async with Client(self._transport(log), cache=None) as client:
                     self._ready.set_result(client)
                     await self._stopping.wait()
             except Exception as error:  # noqa: BLE001 - handed to whoever waits for the start
@@ -88,6 +91,11 @@ class ServerProcess:
             finally:
                 self.broken = True
                 self.log = _tail(log)
+
+    def _transport(self, log: TextIO) -> Transport:
+        if isinstance(self._params, HttpServer):
+            return http_client(self._params)
+        return stdio_client(self._params, errlog=log)
 
     async def ask(self, what: str, seconds: float, answer: Awaitable[T]) -> T:
         """Wait for ``answer`` at most ``seconds``; a failure condemns the process.
@@ -128,11 +136,16 @@ class ServerProcess:
     def _error(self, said: str, cause: BaseException) -> ToolServerError:
         why = f" ({cause})" if str(cause) else ""
         log = f" Its last words: {self.log}" if self.log else ""
-        command = " ".join([self._params.command, *self._params.args])
         return ToolServerError(
-            f"The MCP server {command!r} {said}{why}.{log}",
+            f"The MCP server {self.name!r} {said}{why}.{log}",
             hint="The attempt will be run again on resume.",
         )
+
+
+def _name(params: StdioServerParameters | HttpServer) -> str:
+    if isinstance(params, HttpServer):
+        return params.url
+    return " ".join([params.command, *params.args])
 
 
 def _first(error: Exception) -> Exception:
