@@ -20,6 +20,7 @@ SUITES = {
     "prompts": "qbench.benchmarks.suites.prompts:PromptsSuite",
     "mcp-servers": "qbench.benchmarks.suites.mcp_servers.suite:McpServersSuite",
     "sums": "qbench.benchmarks.suites.sums:SumsSuite",
+    "tools-at-scale": "qbench.benchmarks.suites.tools_at_scale.suite:ToolsAtScaleSuite",
 }
 
 DECLARED = (

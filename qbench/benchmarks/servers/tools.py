@@ -131,7 +131,8 @@ class _WorldHost:
             self._client = await self.process.start()
             await self._list(self._client)
         await self._reset(self._client, sample)
-        if self.world != sample.world:
+        known = self._specs.keys() >= set(sample.every_tool)
+        if self.world != sample.world or not known:
             await self._list(self._client)
             self.world = sample.world
         specs = choose(self._specs, sample.every_tool)

@@ -1,0 +1,95 @@
+"""Which tools a request gets: the retrievers, and what stands before and after them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from qbench.benchmarks.retrieval.bm25 import Bm25
+from qbench.benchmarks.retrieval.embedding import Embedding
+from qbench.benchmarks.retrieval.fusion import Scores, fused, in_turn, order
+from qbench.benchmarks.retrieval.queries import rewritten
+from qbench.benchmarks.suites.tools_at_scale.catalogue import catalogue
+from qbench.benchmarks.suites.tools_at_scale.documents import enriched, plain
+
+Retriever = Literal["bm25", "embedding", "hybrid"]
+RETRIEVERS: tuple[Retriever, ...] = ("bm25", "embedding", "hybrid")
+
+
+class Stages(Struct, frozen=True, kw_only=True):
+    """What is done beside retrieving; each can be left out to see what it is worth."""
+
+    enrichment: bool = True
+    """Index enriched documents, not only names and descriptions."""
+    rewriting: bool = True
+    """Ask one query for each part of the request, without its values."""
+    reranking: bool = True
+    """Put tools that are marked as deprecated last."""
+
+
+ALL_STAGES = Stages()
+
+
+class Index(Protocol):
+    """Scores documents for a query."""
+
+    def scores(self, query: str) -> Scores:
+        """Return floats of shape (documents,); more is better."""
+        ...
+
+
+class Hybrid:
+    """BM25 and embedding, fused by reciprocal rank."""
+
+    def __init__(self, *indices: Index) -> None:
+        self._indices = indices
+
+    def scores(self, query: str) -> Scores:
+        """Return the fused scores."""
+        return fused(*(index.scores(query) for index in self._indices))
+
+
+@lru_cache(maxsize=24)
+def index(retriever: Retriever, seed: int, size: int, *, enrichment: bool) -> Index:
+    """Return the index of a catalogue, built once per process.
+
+    Raises:
+        ConfigError: a package is not installed.
+
+    """
+    if retriever == "hybrid":
+        return Hybrid(
+            index("bm25", seed, size, enrichment=enrichment),
+            index("embedding", seed, size, enrichment=enrichment),
+        )
+    made = enriched if enrichment else plain
+    documents = [made(tool) for tool in catalogue(seed, size)]
+    return Bm25(documents) if retriever == "bm25" else Embedding(documents)
+
+
+def ranking(
+    retriever: Retriever, request: str, *, seed: int, size: int, stages: Stages = ALL_STAGES
+) -> tuple[str, ...]:
+    """Return the names of all tools of a catalogue, the best for ``request`` first.
+
+    Raises:
+        ConfigError: a package is not installed.
+
+    """
+    made = index(retriever, seed, size, enrichment=stages.enrichment)
+    tools = catalogue(seed, size)
+    queries = rewritten(request) if stages.rewriting else (request,)
+    ranked = [[tools[place].name for place in order(made.scores(query))] for query in queries]
+    names = in_turn(ranked)
+    return last_retired(names, seed, size) if stages.reranking else names
+
+
+def last_retired(names: Sequence[str], seed: int, size: int) -> tuple[str, ...]:
+    """Put what says that it is deprecated behind everything else, as it stands in the documents."""
+    retired = {
+        tool.name for tool in catalogue(seed, size) if tool.description.startswith("Deprecated")
+    }
+    return tuple(sorted(names, key=lambda name: name in retired))
