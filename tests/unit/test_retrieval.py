@@ -10,11 +10,11 @@ from qbench.benchmarks.retrieval.packages import package
 from qbench.benchmarks.retrieval.queries import parts, rewritten
 from qbench.benchmarks.retrieval.words import spaced, words
 from qbench.errors import ConfigError
-from tests.worked import example
+from tests.worked import WORKED
 
 
 def test_recall_at_k_is_that_of_the_worked_example() -> None:
-    worked = example("recall_at_k")
+    worked = WORKED["recall_at_k"]
     for k in (5, 6):
         assert recall_at(worked["gold"], worked["ranked"], k) == worked[f"recall@{k}"]
 
@@ -62,10 +62,12 @@ def test_equal_scores_keep_the_order_of_the_documents_and_share_a_rank() -> None
     assert list(ranks(scores)) == [3, 1.5, 1.5, 4]
 
 
-def test_fusion_prefers_what_both_rank_well() -> None:
-    one = np.array([9, 8, 0], dtype=np.float32)
-    other = np.array([0, 8, 9], dtype=np.float32)
-    assert list(order(fused(one, other))) == [1, 0, 2]
+def test_fusion_prefers_what_both_rank_well_and_adds_reciprocal_ranks() -> None:
+    one = np.array([9, 8, 7, 6, 5], dtype=np.float32)
+    other = np.array([0, 8, 9, 6, 5], dtype=np.float32)
+    total = fused(one, other)
+    assert total[0] == pytest.approx(1_000 * (1 / 61 + 1 / 65))
+    assert list(order(total))[:3] == [2, 1, 0]
 
 
 def test_each_part_of_a_request_gets_its_turn() -> None:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from qbench.benchmarks.catalogue import asked
 from qbench.benchmarks.chat import Message
 from qbench.benchmarks.retrieval.words import words
 from qbench.benchmarks.servers.tools import in_memory
@@ -21,7 +22,7 @@ from qbench.benchmarks.suites.tools_at_scale.suite import ToolsAtScaleSuite
 from qbench.benchmarks.suites.tools_at_scale.tools import spoken, tools_of, universe
 from qbench.benchmarks.suites.tools_at_scale.world import RECORDS
 from qbench.benchmarks.transcript import ToolRun, Transcript
-from qbench.errors import ConfigError
+from qbench.errors import ConfigError, NotFound
 
 SUITE = ToolsAtScaleSuite()
 
@@ -44,9 +45,7 @@ async def judged(sample: Sample, said: Sequence[Message]) -> Score:
                 runs.append(replace(run, fault="tool_error" if result.is_error else ""))
         state = await tools.end_state()
     answer = said[-1].content
-    done = Transcript(
-        messages=(), turns=(), tool_runs=tuple(runs), answer=answer, end_state=state
-    )
+    done = Transcript(messages=(), turns=(), tool_runs=tuple(runs), answer=answer, end_state=state)
     return SUITE.score(sample, done)
 
 
@@ -163,3 +162,12 @@ def test_all_tools_are_offered_only_where_an_api_takes_them() -> None:
 def test_the_oracle_offers_every_needed_tool_whatever_k_and_the_rest_are_near() -> None:
     assert all(solvable(sample) for sample in drawn(40, "oracle@1", levels=(3,)))
     assert {len(sample.tools) for sample in drawn(40, "oracle@10", levels=(3,))} == {10}
+
+
+def test_tasks_that_are_not_the_usual_ones_are_asked_when_they_are_named() -> None:
+    assert asked("tools-at-scale")[1] == SUITE.tasks
+    assert asked("tools-at-scale/all,tools-at-scale/bm25@50")[1] == ("bm25@50", "all")
+    _, both = asked("sums/add,tools-at-scale/hybrid@5")
+    assert both == ("sums/add", "tools-at-scale/hybrid@5")
+    with pytest.raises(NotFound):
+        asked("tools-at-scale/hybrid@6")

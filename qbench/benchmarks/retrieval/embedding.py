@@ -40,7 +40,7 @@ class Embedding:
 
     def scores(self, query: str) -> Scores:
         """Score all documents: cosines of shape (documents,)."""
-        return self._vectors @ embedded([query])[0].astype(np.float32)
+        return np.asarray(self._vectors @ embedded([query])[0].astype(np.float32))
 
 
 def embedded(texts: Sequence[str]) -> Vectors:

@@ -23,6 +23,11 @@ class Several:
         self.name = ",".join(self._suites)
         self.version = ",".join(suite.version for suite in suites)
         self.tasks = tuple(f"{suite.name}/{task}" for suite in suites for task in suite.tasks)
+        self.further_tasks = tuple(
+            f"{suite.name}/{task}"
+            for suite in suites
+            for task in getattr(suite, "further_tasks", ())
+        )
         self.levels = tuple(sorted({level for suite in suites for level in suite.levels}))
         self.description = "; ".join(suite.description for suite in suites)
         self.license = ", ".join(dict.fromkeys(suite.license for suite in suites))

@@ -1,4 +1,4 @@
-"""A catalogue: the first N tools in an order drawn from a seed, so that larger ones hold smaller."""
+"""A catalogue: the first N tools in an order drawn from a seed; larger ones hold smaller ones."""
 
 from __future__ import annotations
 

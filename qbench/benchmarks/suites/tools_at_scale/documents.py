@@ -36,7 +36,9 @@ def questions(tool: Tool) -> tuple[str, ...]:
     unit = f" in {spoken(tool.unit)}" if tool.unit else ""
     verb = tool.verb.name.replace("-", " ")
     asked = (f"How do I {verb} {thing}{unit}?",)
-    return asked + tuple(f"Can you {other} the {tool.thing.name}{unit}?" for other in tool.verb.also)
+    return asked + tuple(
+        f"Can you {other} the {tool.thing.name}{unit}?" for other in tool.verb.also
+    )
 
 
 def _arguments(tool: Tool) -> str:

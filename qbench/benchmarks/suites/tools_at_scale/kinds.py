@@ -82,7 +82,9 @@ def kinds() -> dict[str, Kind]:
     return {
         name: msgspec.structs.replace(
             kind,
-            verbs={key: msgspec.structs.replace(verb, name=key) for key, verb in kind.verbs.items()},
+            verbs={
+                key: msgspec.structs.replace(verb, name=key) for key, verb in kind.verbs.items()
+            },
         )
         for name, kind in read.items()
     }
@@ -118,4 +120,5 @@ def _thing(service: str, text: str) -> Thing:
 
 
 def _read(name: str) -> Any:
-    return yaml.safe_load((Path(__file__).parent / name).read_text(encoding="utf-8"))
+    text = (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - safe

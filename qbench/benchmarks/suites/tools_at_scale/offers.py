@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from qbench.benchmarks.suites.tools_at_scale.catalogue import catalogue
-from qbench.benchmarks.suites.tools_at_scale.retrieving import Retriever, ranking
+from qbench.benchmarks.suites.tools_at_scale.retrieving import ranking
 from qbench.benchmarks.suites.tools_at_scale.tools import universe
 from qbench.errors import ConfigError
 
@@ -75,8 +75,7 @@ def chosen(
         ranked = ranking("bm25", request, seed=seed, size=size)
         ordered = sorted(ranked, key=lambda name: name not in gold)
     else:
-        retriever = cast("Retriever", offer.chooser)
-        ordered = list(ranking(retriever, request, seed=seed, size=size))
+        ordered = list(ranking(offer.chooser, request, seed=seed, size=size))
     return tuple(sorted(ordered[: max(offer.k, len(gold) if offer.chooser == "oracle" else 0)]))
 
 

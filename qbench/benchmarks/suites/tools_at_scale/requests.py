@@ -35,8 +35,8 @@ PLAN = (
 )
 """Kinds of requests in turn: 5 of 10 need one tool, 4 two to four, 1 none.
 
-``direct``: in the tool's words. ``other``: no word of it. ``loose``: the verb or the object in other
-words, not both.
+``direct``: in the tool's words. ``other``: no word of it. ``loose``: the verb or the object in
+other words, not both.
 """
 
 PEOPLE = tuple("Amir Berta Chen Dora Elif Femi Gita Hans Ines Jonas Kofi Lena".split())
@@ -122,7 +122,7 @@ def _distinct(rng: random.Random, tools: Sequence[Tool], count: int) -> list[Too
         new = all(tool.thing != other.thing for other in chosen)
         if len(chosen) < count and new and tool.verb.act not in ACTS_THAT_ANSWER:
             chosen.append(tool)
-    return chosen[1:] + [first]
+    return [*chosen[1:], first]
 
 
 def _part(rng: random.Random, tool: Tool, words: str, place: int) -> _Part:
@@ -143,9 +143,7 @@ def _part(rng: random.Random, tool: Tool, words: str, place: int) -> _Part:
     answer = {"read": str(record[field]), "find": code}.get(tool.verb.act)
     if "code" in tool.arguments:
         arguments = {"code": code} | arguments
-    return _Part(
-        text=text, tool=tool, code=code, record=record, arguments=arguments, answer=answer
-    )
+    return _Part(text=text, tool=tool, code=code, record=record, arguments=arguments, answer=answer)
 
 
 def _worded(rng: random.Random, tool: Tool, words: str) -> str:
@@ -173,9 +171,7 @@ def _fresh(rng: random.Random, name: str, record: dict[str, Any]) -> Any:
     return value
 
 
-def _joined(
-    rng: random.Random, kind: str, parts: Sequence[_Part], core: Sequence[Tool]
-) -> Request:
+def _joined(rng: random.Random, kind: str, parts: Sequence[_Part], core: Sequence[Tool]) -> Request:
     records = _records(rng, parts, core)
     state = {"records": deepcopy(records)}
     calls = tuple(ReferenceCall(name=part.tool.name, arguments=part.arguments) for part in parts)
@@ -193,9 +189,7 @@ def _joined(
     )
 
 
-def _records(
-    rng: random.Random, parts: Sequence[_Part], core: Sequence[Tool]
-) -> dict[str, Any]:
+def _records(rng: random.Random, parts: Sequence[_Part], core: Sequence[Tool]) -> dict[str, Any]:
     """Return the records that the parts are about, among others that no part means."""
     records = {
         part.tool.thing.name: {part.code: part.record} if part.tool.verb.act != "add" else {}
@@ -221,9 +215,7 @@ def _said(rng: random.Random, texts: Sequence[str]) -> str:
 def _none(rng: random.Random, kind: str, core: Sequence[Tool]) -> Request:
     """Ask for something about an object that no tool handles, of a service that is there."""
     near = sorted({tool.thing.service for tool in core})
-    missing = [
-        thing for name in near for thing in services()[name].things if not thing.served
-    ]
+    missing = [thing for name in near for thing in services()[name].things if not thing.served]
     tool = rng.choice([tool for tool in tools_of(rng.choice(missing)) if not tool.successor])
     part = _part(rng, tool, kind.partition("/")[2], 0)
     records = _records(rng, [], core)

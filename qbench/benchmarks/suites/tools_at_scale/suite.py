@@ -40,17 +40,18 @@ SYSTEM = (
 WORLDS = {world.NAME: "qbench.benchmarks.suites.tools_at_scale.world:RECORDS"}
 
 
+EVERY_TASK = (*(f"{chooser}@{k}" for chooser in CHOOSERS if chooser != "all" for k in KS), "all")
+
+
 class ToolsAtScaleSuite:
     """The suite."""
 
     name = "tools-at-scale"
     version = "1"
-    tasks = ("bm25@10", "embedding@10", "hybrid@10", "oracle@10")
-    further_tasks = (
-        *(f"{chooser}@{k}" for chooser in CHOOSERS[:-1] for k in KS if k != 10),
-        "all",
-    )
-    """Run only when they are named."""
+    tasks = ("bm25@10", "oracle@10")
+    """The usual ones: they load no embedding model."""
+    further_tasks = EVERY_TASK
+    """Asked when they are named."""
     levels = tuple(SIZES)
     description = "Tools retrieved from catalogues of 100, 300, 1,000 and 3,000 before the model"
     license = "own"
