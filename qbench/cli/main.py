@@ -39,6 +39,10 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
             "qbench.cli.arena:arena",
             "Rank answers without a reference: brackets, a judge model, Elo",
         ),
+        "import": (
+            "qbench.cli.importing:import_results",
+            "Read results of inspect or lm-eval as a run",
+        ),
         "quantize": (
             "qbench.cli.quantizing:quantize",
             "Make quantized checkpoints that vLLM loads, and list them",
@@ -80,7 +84,10 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
             "Runs over time: pass rate, cost-of-pass, drift",
         ),
         "reprice": ("qbench.cli.schedules:reprice", "Rank a run at the prices of another day"),
-        "export": ("qbench.cli.results:export", "Write a run's attempts as JSON lines or CSV"),
+        "export": (
+            "qbench.cli.exporting:export",
+            "Write a run's attempts as lines, or as files of inspect or lm-eval",
+        ),
     },
     "Serve": {
         "up": ("qbench.cli.serving:up", "API, worker and beat in one terminal, to try it out"),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import platform
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -16,7 +14,7 @@ from qbench.benchmarks.transcript import Transcript
 from qbench.cli.options import BasisName, Database, Json, RunRef, basis_of, command
 from qbench.cli.render import console, tables
 from qbench.cli.source import Server, Which, open_source
-from qbench.errors import ConfigError, NotFound
+from qbench.errors import NotFound
 from qbench.service.domain import variant
 from qbench.service.listing import AttemptDetail, RunFacts
 from qbench.service.queue import WorkerView
@@ -143,41 +141,6 @@ def leaderboard(
         console.raw(to_json(found))
     else:
         tables.leaderboard(found)
-
-
-@command
-def export(
-    ref: RunRef = "last",
-    kind: str = typer.Option("jsonl", "--as", help="jsonl or csv."),
-    server: Server = "",
-    database: Database = "",
-) -> None:
-    """Write a run's attempts to stdout as JSON lines or CSV; every line has the schema version."""
-    if kind not in ("jsonl", "csv"):
-        raise ConfigError(f"Cannot export as {kind!r}.", hint="Known: jsonl, csv.")
-    with open_source(server, database) as source:
-        rows = ({"schema": SCHEMA} | row for row in source.export(ref))
-        if kind == "csv":
-            _csv(rows)
-        else:
-            for row in rows:
-                console.raw(to_json(row))
-
-
-def _csv(rows: Iterable[dict[str, Any]]) -> None:
-    writer: Any = None
-    for row in rows:
-        flat = {key: _flat(value) for key, value in row.items()}
-        if writer is None:
-            writer = csv.DictWriter(sys.stdout, fieldnames=list(flat))
-            writer.writeheader()
-        writer.writerow(flat)
-
-
-def _flat(value: Any) -> Any:
-    if isinstance(value, (dict, Sequence)) and not isinstance(value, str):
-        return to_json(value).decode()
-    return value
 
 
 @command

@@ -23,7 +23,7 @@ from qbench.cli.remote import DEFAULT, RemoteSource, connected
 from qbench.cli.render import console
 from qbench.cli.running import INVALID, check, drive, show
 from qbench.cli.source import Server, Source, open_source, place_of
-from qbench.service.desk import Submission
+from qbench.service.desk import ASK_ANEW, Submission
 from qbench.service.domain import Controls, RunStatus
 from qbench.service.listing import RunProgress
 from qbench.service.pricebook import read_prices
@@ -113,6 +113,7 @@ def _resume_here(ref: str, budget: str, concurrency: int, database: str, *, json
     prices = read_prices()
     with Store.open(database) as store:
         found = store.run(ref)
+        store.refuse_imported(found.id, hint=ASK_ANEW)
         controls = changed(found.controls, budget, concurrency)
         check(found.request, controls, prices)
         store.set_controls(found.id, controls)

@@ -64,6 +64,9 @@ def most_active(workers: int) -> int:
     return PER_WORKER * max(1, workers)
 
 
+ASK_ANEW = "Ask the same samples anew in a run of your own; see docs/import.md."
+
+
 class Desk:
     """Takes runs in and hands them out."""
 
@@ -108,9 +111,10 @@ class Desk:
         return Submitted(run=queued, created=created)
 
     def resume(self, run_ref: str, caller: Caller, controls: Controls | None = None) -> Run:
-        """Queue what is missing or errored of a run. Raises NotFound, RunTaken."""
+        """Queue what is missing or errored of a run. Raises NotFound, RunTaken, Unsupported."""
         caller.must("run")
         run = self._store.run(run_ref)
+        self._store.refuse_imported(run.id, hint=ASK_ANEW)
         return self._take_up(run, controls or run.controls)
 
     def cancel(self, run_ref: str, caller: Caller) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +28,7 @@ from qbench.benchmarks.analysis.validity import Counts, count, invalid
 from qbench.benchmarks.catalogue import reference_free
 from qbench.errors import ConfigError
 from qbench.service.domain import Basis, Endpoint, Run, System
+from qbench.service.imports.values import Imported
 from qbench.service.reports.sequential.report import Rounds
 from qbench.service.reports.values import Estimate, Flips, NoiseFloor, Verdict
 from qbench.service.rounds import sample_rounds
@@ -46,18 +48,23 @@ class Evidence:
     endpoints: tuple[Endpoint, ...]
     by_sample: dict[str, int] = field(default_factory=dict)
     """Round of each sample, where the run goes on until it is decided."""
+    origin: Imported | None = None
+    """Where the run comes from; None for one that qbench made."""
 
     @classmethod
     def of(cls, store: Store, run_ref: str, basis: Basis = "saturated") -> Evidence:
         """Read a run. Raises NotFound."""
         run = store.run(run_ref)
+        origin = store.import_of(run.id)
+        outcomes = store.outcomes(run.id)
         return cls(
             run=run,
             basis=basis,
-            outcomes=store.outcomes(run.id),
+            outcomes=untimed(outcomes) if origin else outcomes,
             planned=store.planned(run.id),
             endpoints=store.endpoints(run.id),
             by_sample=dealt(store, run),
+            origin=origin,
         )
 
     @cached_property
@@ -236,6 +243,11 @@ class Evidence:
         rates = self.sums.rates
         found = flips(rates[one], rates[two], self.sums.family)
         return None if found is None else told_flips(found)
+
+
+def untimed(outcomes: Outcomes) -> Outcomes:
+    """Forget seconds that another harness measured on a machine that nobody knows."""
+    return dataclasses.replace(outcomes, seconds=np.full_like(outcomes.seconds, np.nan))
 
 
 def dealt(store: Store, run: Run) -> dict[str, int]:

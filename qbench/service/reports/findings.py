@@ -108,7 +108,22 @@ def notes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, ...]:
         said.append(
             noise_line(evidence.noise, [(names[row.system_id], row.verdict) for row in judged])
         )
-    return tuple(said + _run_notes(evidence))
+    return tuple(said + _imported(evidence) + _run_notes(evidence))
+
+
+def _imported(evidence: Evidence) -> list[str]:
+    """Say where a run comes from that qbench did not make, and what of it is not here."""
+    origin = evidence.origin
+    if origin is None:
+        return []
+    scorers = ", ".join(f"{task} by {name}" for task, name in origin.scorers.items())
+    seconds = (
+        f"Scored by {origin.harness}: {scorers}. Its seconds are not shown: nobody knows on what"
+        " they were measured. Dollars: its tokens at our price book's prices of that day."
+    )
+    said = [origin.told, seconds]
+    lost = "; ".join(f"{name}: {number:,}" for name, number in origin.lost.items())
+    return [*said, f"Not mapped: {lost}."] if lost else said
 
 
 def _emulations(rows: Sequence[Row], endpoints: dict[str, Endpoint | None]) -> list[str]:

@@ -114,6 +114,7 @@ def open_board(evidence: Evidence, paid: Decimal | None) -> Leaderboard:
         outcomes=dataclasses.replace(seen, status=status),
         planned=evidence.planned,
         endpoints=evidence.endpoints,
+        origin=evidence.origin,
     )
     board = ranked(read, paid)
     by_id = {row.system_id: _unranked(row) for row in board.rows}
@@ -194,7 +195,7 @@ def _row(
         verdict=evidence.verdicts[system.id],
         prompt_tokens=counts.prompt_tokens if counts else None,
         completion_tokens=counts.completion_tokens if counts else None,
-        seconds=counts.seconds if counts else None,
+        seconds=counts.seconds if counts and evidence.origin is None else None,
         cost=cost,
         cost_of_pass=per_pass,
         cost_of_pass_per_problem=problem,

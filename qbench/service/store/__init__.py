@@ -13,10 +13,11 @@ from qbench.service.store.calls import Calls
 from qbench.service.store.columns import Columns
 from qbench.service.store.devices import Devices
 from qbench.service.store.gauges import Gauges, Gauging
+from qbench.service.store.imported import Imports
 from qbench.service.store.leasing import Leasing
 from qbench.service.store.probes import Probe, Probes
 from qbench.service.store.queue import Queue, Sent
-from qbench.service.store.reading import AttemptView, Reading
+from qbench.service.store.reading import AttemptView, Exported, Reading
 from qbench.service.store.reserves import Reserves
 from qbench.service.store.runs import Closed, Runs
 from qbench.service.store.schedules import Schedules
@@ -29,6 +30,7 @@ __all__ = [
     "LEASE_S",
     "AttemptView",
     "Closed",
+    "Exported",
     "Gauges",
     "Holder",
     "Probe",
@@ -59,6 +61,7 @@ class Store(
     Schedules,
     Usage,
     Tournaments,
+    Imports,
 ):
     """One database. Safe to share between threads; every method is one transaction."""
 

@@ -76,7 +76,7 @@ class Attempts(Shelf):
                 if key not in fresh and not _ended(current.get(key)):
                     fresh[key] = recorded
             _supersede(tx, current, fresh)
-            _insert(tx, list(fresh.values()))
+            write_attempts(tx, list(fresh.values()))
             _count(
                 tx,
                 [r.attempt for r in fresh.values()],
@@ -248,7 +248,8 @@ def _count_anew(tx: Connection, cell_id: str) -> None:
     tx.execute(update(CELL).where(CELL.c.id == cell_id).values(dict(found)))
 
 
-def _insert(tx: Connection, fresh: Sequence[Recorded]) -> None:
+def write_attempts(tx: Connection, fresh: Sequence[Recorded]) -> None:
+    """Write attempts with their transcripts, calls and lines of cost."""
     if not fresh:
         return
     attempts = [recorded.attempt for recorded in fresh]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,11 +12,12 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Row, func, select
 
+from qbench.benchmarks.transcript import Transcript
 from qbench.errors import NotFound
 from qbench.service.domain import LedgerLine
 from qbench.service.store.ledger import PAID, line_of, paid_of, spent_by_basis
 from qbench.service.store.shelf import Shelf
-from qbench.service.tables import ATTEMPT, LEDGER, SPENDING
+from qbench.service.tables import ATTEMPT, LEDGER, SPENDING, TRANSCRIPT
 
 
 class AttemptView(Struct, frozen=True, kw_only=True):
@@ -35,6 +38,26 @@ class AttemptView(Struct, frozen=True, kw_only=True):
     completion_tokens: int | None
     seconds: float
     components: dict[str, float]
+
+
+class Exported(Struct, frozen=True, kw_only=True):
+    """A current attempt of whatever status, as exports for other harnesses need it."""
+
+    id: str
+    system_id: str
+    sample_id: str
+    epoch: int
+    status: str
+    passed: bool
+    value: float | None
+    reason: str
+    scorer: str
+    components: dict[str, float]
+    fault_kind: str
+    fault_message: str
+    seconds: float
+    started_at: datetime
+    ended_at: datetime
 
 
 class Reading(Shelf):
@@ -135,6 +158,24 @@ class Reading(Shelf):
         with self.reading() as view:
             for row in view.execute(query).mappings():
                 yield line_of(row)
+
+    def exported(self, run_id: str) -> Iterator[tuple[Exported, Transcript]]:
+        """Yield the current attempts of a run with what was said in them."""
+        names = tuple(name for name in Exported.__struct_fields__ if name != "components")
+        columns = (*(ATTEMPT.c[name] for name in names), ATTEMPT.c.components)
+        query = (
+            select(*columns, TRANSCRIPT.c.body)
+            .join(TRANSCRIPT, TRANSCRIPT.c.attempt_id == ATTEMPT.c.id)
+            .where(ATTEMPT.c.run_id == run_id, ATTEMPT.c.superseded_by.is_(None))
+            .order_by(ATTEMPT.c.id)
+        )
+        decode = msgspec.json.Decoder(Transcript).decode
+        with self.reading() as view:
+            for row in view.execute(query).mappings():
+                values = {name: row[name] for name in names}
+                parts = msgspec.json.decode(row["components"])
+                made = Exported(**values, components=parts)
+                yield made, decode(zlib.decompress(row["body"]))
 
     def export(self, run_id: str) -> Iterator[dict[str, Any]]:
         """Yield every attempt of a run, superseded ones too, as plain values."""

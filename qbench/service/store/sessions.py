@@ -91,7 +91,7 @@ class Sessions(Shelf):
     def open_endpoint(self, endpoint: Endpoint, *, healthy: bool = True) -> None:
         """Write down that an engine session began; not ``healthy`` while the engine loads."""
         with self.writing() as tx:
-            tx.execute(insert(ENDPOINT), [_values(endpoint) | {"healthy": healthy}])
+            tx.execute(insert(ENDPOINT), [endpoint_values(endpoint) | {"healthy": healthy}])
 
     def publish_endpoint(self, endpoint: Endpoint) -> None:
         """Write down that the engine of an open session is up, and what really runs."""
@@ -170,7 +170,8 @@ def _holder(row: Row[Any]) -> Holder:
     return msgspec.json.decode(row.holder, type=Holder)
 
 
-def _values(endpoint: Endpoint) -> dict[str, Any]:
+def endpoint_values(endpoint: Endpoint) -> dict[str, Any]:
+    """Write an engine session as its row, apart from whether it is healthy."""
     return {
         "id": endpoint.id,
         "run_id": endpoint.run_id or None,
