@@ -153,7 +153,8 @@ def _fault(error: Json) -> Fault:
 
 def _sample(task: str, body: Json, talk: Talk) -> Sample:
     asked = body["input"]
-    system, before, prompt = "", (), ""
+    system, prompt = "", ""
+    before: tuple[Message, ...] = ()
     if isinstance(asked, str):
         prompt = talk.resolved(asked)
     else:

@@ -100,7 +100,7 @@ def _thinking(content: Any, talk: Talk) -> str:
 
 def message_of(raw: Json, talk: Talk) -> Message:
     """Read one message."""
-    role = raw["role"] if raw["role"] in ROLES else "user"
+    role: Role = raw["role"] if raw["role"] in ROLES else "user"
     calls = tuple(
         ToolCall(
             id=str(call.get("id", "")),

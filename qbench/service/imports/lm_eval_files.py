@@ -183,7 +183,7 @@ def _attempts(
 
 
 def _sample(task: str, config: Json, line: Json) -> Sample:
-    first = next(iter((line.get("arguments") or {}).values()), {})
+    first: Json = next(iter((line.get("arguments") or {}).values()), {})
     prompt = first.get("arg_0")
     text = prompt if isinstance(prompt, str) else json.dumps(prompt, sort_keys=True)
     continuations = [_continuation(one) for one in (line.get("arguments") or {}).values()]
