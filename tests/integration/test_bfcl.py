@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,6 +76,14 @@ async def test_solutions_pass_on_real_servers_and_blunders_fail() -> None:
             wrong = await played(environment, asked, SUITE.blunder(asked))
             assert right.passed, (asked.id, right.reason)
             assert not wrong.passed, asked.id
+
+
+@pytest.mark.usefixtures("data")
+def test_version_1_asks_the_same_questions_on_any_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    samples = SUITE.samples(seed=7, tasks=SUITE.tasks, levels=SUITE.levels, limit=10_000)
+    digest = hashlib.sha256("\n".join(one.id for one in samples).encode()).hexdigest()
+    assert (len(samples), SUITE.version, digest[:16]) == (4430, "1", "dc011d87094b6284")
 
 
 async def test_back_ends_start_anew_with_every_attempt(
