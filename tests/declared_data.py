@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import yaml
 
+from qbench.benchmarks.suite import Suite
 from qbench.benchmarks.suites.declared.loading import load_declared
-from qbench.benchmarks.suites.declared.suite import DeclaredSuite
 
 CAPITALS = [
     {"id": f"c{n}", "country": country, "capital": capital, "part": part, "hard": hard}
@@ -52,7 +52,7 @@ def declare(folder: Path, definition: dict[str, Any], name: str = "suite.yaml") 
     return path
 
 
-def capitals(folder: Path, rows: list[dict[str, Any]] | None = None, **more: Any) -> DeclaredSuite:
+def capitals(folder: Path, rows: list[dict[str, Any]] | None = None, **more: Any) -> Suite:
     """Make the suite of capitals; ``more`` replaces parts of the definition."""
     jsonl(folder / "capitals.jsonl", CAPITALS if rows is None else rows)
     return load_declared(str(declare(folder, DEFINITION | more)))

@@ -20,6 +20,7 @@ from qbench.benchmarks.data import fetch, origin_of
 from qbench.benchmarks.suite import Sample, Suite
 from qbench.cli.options import Json, levels
 from qbench.cli.render import console, tables
+from qbench.cli.suite_files import check, new
 from qbench.service.reports.values import SCHEMA, to_json
 
 suites = typer.Typer(
@@ -89,6 +90,10 @@ def get(
         f"{name} {origin.version} from {origin.source}, licence {origin.license}, "
         f"sha256 {origin.sha256[:12]}. {origin.note}".strip()
     )
+
+
+suites.command()(check)
+suites.command()(new)
 
 
 @suites.command()

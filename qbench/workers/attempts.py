@@ -99,19 +99,19 @@ async def _play(sample: Sample, bench: Bench) -> Transcript:
         price=bench.price,
         others=bench.others.chats,
         value=lambda asked, made: bench.suite.score(asked, made).value,
-        watch=_watch(bench),
+        watch=_watch(bench, sample.canary),
     )
     asking = Asking(sample, strategy, means)
     return await make_attempt(load_strategy(strategy.name), asking)
 
 
-def _watch(bench: Bench) -> Watch:
+def _watch(bench: Bench, canary: str) -> Watch:
     """Trace each path, where anybody listens."""
 
     def watch(chat: Chat, tools: ToolBox) -> tuple[Chat, ToolBox]:
         if not tracing():
             return chat, tools
-        traced = TracedChat(chat, bench.system, bench.base_url)
+        traced = TracedChat(chat, bench.system, bench.base_url, canary=canary)
         return traced, TracedTools(tools, traced)
 
     return watch

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from qbench.benchmarks.canary import withheld
 from qbench.benchmarks.chat import Chat, ChatRequest, ToolCall, ToolSpec, Turn
 from qbench.benchmarks.suite import ToolBox, ToolResult
 from qbench.service.domain import Attempt, Run, System
@@ -89,17 +90,18 @@ def tell_outcome(live: Span, made: Attempt) -> None:
 class TracedChat:
     """A chat whose calls are spans ``chat {model}``; for one attempt."""
 
-    def __init__(self, chat: Chat, system: System, base_url: str = "") -> None:
+    def __init__(self, chat: Chat, system: System, base_url: str = "", *, canary: str = "") -> None:
         self._chat = chat
+        self.canary = canary
         self._name = f"chat {system.model}"
         self._about = _about_model(system) | _server(base_url or system.base_url)
         self._asked: list[ToolCall] = []
 
     async def reply(self, request: ChatRequest) -> Turn:
         """Answer as the chat within does. Raises EngineError."""
-        with span(self._name, "client", self._about | _about_request(request)) as live:
+        with span(self._name, "client", self._about | about_request(request, self.canary)) as live:
             turn = await self._chat.reply(request)
-            live.set(_about_turn(turn))
+            live.set(_about_turn(turn, self.canary))
         self._asked = list(turn.message.tool_calls)
         return turn
 
@@ -130,12 +132,13 @@ class TracedTools:
             "gen_ai.tool.name": name,
             "gen_ai.tool.type": "extension",
             "gen_ai.tool.call.id": self._chat.call_id(name, arguments),
-            "gen_ai.tool.call.arguments": _content(arguments),
+            "gen_ai.tool.call.arguments": _content(arguments, self._chat.canary),
             "mcp.method.name": "tools/call",
         }
         with span(f"execute_tool {name}", "client", about) as live:
             result = await self._tools.call(name, arguments)
-            live.set({"gen_ai.tool.call.result": _content(result.text)})
+            told = _content(result.text, self._chat.canary)
+            live.set({"gen_ai.tool.call.result": told})
             if result.is_error:
                 live.fail("tool_error")
         return result
@@ -170,18 +173,19 @@ def _server(base_url: str) -> dict[str, Any]:
     return {"server.address": parts.hostname, "server.port": parts.port if parts.netloc else None}
 
 
-def _about_request(request: ChatRequest) -> dict[str, Any]:
+def about_request(request: ChatRequest, canary: str) -> dict[str, Any]:
+    """Describe what is asked; of a marked set no text."""
     sampling = request.sampling
     return {
         "gen_ai.request.temperature": sampling.temperature,
         "gen_ai.request.top_p": sampling.top_p,
         "gen_ai.request.max_tokens": sampling.max_tokens,
         "gen_ai.request.seed": sampling.seed,
-        "gen_ai.input.messages": _content(request.messages),
+        "gen_ai.input.messages": _content(request.messages, canary),
     }
 
 
-def _about_turn(turn: Turn) -> dict[str, Any]:
+def _about_turn(turn: Turn, canary: str) -> dict[str, Any]:
     usage = turn.usage
     return {
         "gen_ai.response.model": turn.served_model or None,
@@ -191,14 +195,16 @@ def _about_turn(turn: Turn) -> dict[str, Any]:
         "gen_ai.usage.output_tokens": usage.completion_tokens if usage else None,
         "gen_ai.response.time_to_first_chunk": turn.timing.ttft_s,
         "qbench.retries": turn.retries,
-        "gen_ai.output.messages": _content((turn.message,)),
+        "gen_ai.output.messages": _content((turn.message,), canary),
     }
 
 
-def _content(value: Any) -> str | None:
-    """Return ``value`` as JSON where contents may be traced."""
+def _content(value: Any, canary: str) -> str | None:
+    """Return ``value`` as JSON where contents may be traced; of a marked set nothing is."""
     if os.environ.get(CONTENT) != "1":
         return None
+    if canary:
+        return withheld(canary)
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 

@@ -9,10 +9,9 @@ import pytest
 from pyarrow import parquet
 
 from qbench.benchmarks.catalogue import asked, load_suite
-from qbench.benchmarks.suite import Sample
+from qbench.benchmarks.suite import Sample, Suite
 from qbench.benchmarks.suites.declared.definition import Definition
 from qbench.benchmarks.suites.declared.loading import load_declared, shipped, shipped_names
-from qbench.benchmarks.suites.declared.suite import DeclaredSuite
 from qbench.benchmarks.transcript import Transcript
 from qbench.errors import ConfigError, NotFound
 from tests.declared_data import CAPITALS, DEFINITION, capitals, declare, jsonl
@@ -24,7 +23,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def drawn(suite: DeclaredSuite, limit: int = 99, seed: int = 0) -> tuple[Sample, ...]:
+def drawn(suite: Suite, limit: int = 99, seed: int = 0) -> tuple[Sample, ...]:
     return suite.samples(seed=seed, tasks=suite.tasks, levels=suite.levels, limit=limit)
 
 

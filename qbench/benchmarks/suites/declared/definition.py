@@ -139,21 +139,28 @@ class Definition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     note: str = ""
 
 
-def read_definition(path: Path) -> Definition:
-    """Read a definition; its local files become absolute paths.
-
-    Raises:
-        ConfigError: there is no such file, or it is no definition.
-
-    """
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file that declares a suite. Raises ConfigError."""
     try:
         raw = yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.", hint=_NEW) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is no YAML: {error}", hint=_NEW) from None
-    if isinstance(raw, dict) and isinstance(raw.get("grader"), str):
-        raw["grader"] = {"kind": raw["grader"]}
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} declares nothing.", hint=_NEW)
+    return raw
+
+
+def converted(raw: dict[str, Any], path: Path) -> Definition:
+    """Make a definition of what a file says; its local files become absolute paths.
+
+    Raises:
+        ConfigError: it is no definition.
+
+    """
+    if isinstance(raw.get("grader"), str):
+        raw = raw | {"grader": {"kind": raw["grader"]}}
     try:
         definition = msgspec.convert(raw, Definition)
     except msgspec.ValidationError as error:

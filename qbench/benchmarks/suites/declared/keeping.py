@@ -7,8 +7,10 @@ that a run can be judged again after the file changed, and changed data is notic
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from qbench.benchmarks.suites.declared.definition import Definition
@@ -41,7 +43,14 @@ def _digest(definition: Definition, content: str) -> str:
     return hashlib.sha256(text).hexdigest()[:DIGITS]
 
 
-def keep(name: str, definition: Definition) -> None:
+def digest(definition: Struct) -> str:
+    """Digest a definition that holds its own data."""
+    return hashlib.sha256(msgspec.json.encode(definition, order="deterministic")).hexdigest()[
+        :DIGITS
+    ]
+
+
+def keep(name: str, definition: Struct) -> None:
     """Keep the definition under its full name; a name means one definition, so once is enough."""
     path = kept_folder() / f"{name}.json"
     if not path.is_file():
@@ -51,15 +60,15 @@ def keep(name: str, definition: Definition) -> None:
         made.replace(path)
 
 
-def kept(name: str) -> Definition:
-    """Return the definition that was kept under a full name. Raises ConfigError."""
+def kept(name: str) -> dict[str, Any]:
+    """Return the definition that was kept under a full name, undecoded. Raises ConfigError."""
     path = kept_folder() / f"{name}.json"
     if not path.is_file():
         raise ConfigError(
             f"This machine does not have the declared suite {name}.",
             hint="Bring its YAML file and its data here, then run: qbench suites check FILE",
         )
-    return msgspec.json.decode(path.read_bytes(), type=Definition)
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
 
 
 def check_unchanged(name: str, definition: Definition) -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from qbench.benchmarks.suites.declared import keeping
-from qbench.benchmarks.suites.declared.definition import Definition, read_definition
+from qbench.benchmarks.suite import Suite
+from qbench.benchmarks.suites.declared import conversation, keeping
+from qbench.benchmarks.suites.declared.conversation import ConversationSuite
+from qbench.benchmarks.suites.declared.definition import Definition, converted, read_yaml
 from qbench.benchmarks.suites.declared.suite import DeclaredSuite
 
 ENDINGS = (".yaml", ".yml")
+WORLD = "world"
+"""A key that conversations have and rows do not."""
 
 
-def load_declared(name: str) -> DeclaredSuite:
+def load_declared(name: str) -> Suite:
     """Make the suite of a YAML file, one that ships, or one kept under ``NAME@DIGEST``.
 
     Raises:
@@ -23,18 +28,26 @@ def load_declared(name: str) -> DeclaredSuite:
     if name in shipped_names():
         return DeclaredSuite(shipped(name))
     if name.endswith(ENDINGS):
-        return DeclaredSuite(read_definition(Path(name).expanduser()))
+        path = Path(name).expanduser()
+        return _suite(read_yaml(path), path, "")
     if name.partition("@")[0] in shipped_names():
         now = DeclaredSuite(shipped(name.partition("@")[0]))
         if now.name == name:
             return now
-    return DeclaredSuite(keeping.kept(name), name=name)
+    return _suite(keeping.kept(name), Path(name), name)
+
+
+def _suite(raw: dict[str, Any], path: Path, name: str) -> Suite:
+    if WORLD in raw:
+        return ConversationSuite(conversation.converted(raw, path), name=name)
+    return DeclaredSuite(converted(raw, path), name=name)
 
 
 def definition_of(name: str) -> Definition:
     """Return the definition of a YAML file or of a suite that ships. Raises ConfigError."""
     if name.endswith(ENDINGS):
-        return read_definition(Path(name).expanduser())
+        path = Path(name).expanduser()
+        return converted(read_yaml(path), path)
     return shipped(name)
 
 
@@ -43,7 +56,7 @@ def shipped(name: str) -> Definition:
     """Read a definition that comes with qbench."""
     folder = resources.files("qbench.benchmarks.suites.declared") / "shipped"
     with resources.as_file(folder / f"{name}.yaml") as path:
-        return read_definition(path)
+        return converted(read_yaml(path), path)
 
 
 @cache

@@ -9,6 +9,7 @@ from itertools import islice
 
 from msgspec.structs import replace
 
+from qbench.benchmarks.canary import veiled_score
 from qbench.benchmarks.chat import Message
 from qbench.benchmarks.servers.no_tools import no_tools
 from qbench.benchmarks.suite import Environment, Sample, Score
@@ -86,7 +87,7 @@ class DeclaredSuite:
 
     def score(self, sample: Sample, transcript: Transcript) -> Score:
         """Judge by the grader that the sample carries."""
-        return graders.score(sample, transcript)
+        return veiled_score(graders.score(sample, transcript), sample.canary)
 
     def solution(self, sample: Sample) -> tuple[Message, ...]:
         """Return the reply that passes; none where no right reply is known."""
