@@ -128,6 +128,19 @@ def load_source(name: str) -> Get:
     return cast("Get", _load("suite that needs data", name, SOURCES))
 
 
+def data_name(name: str) -> str:
+    """Return the name under which the data of a suite is kept: a YAML file says its own.
+
+    Raises:
+        ConfigError: the file is no definition.
+
+    """
+    if not name.endswith((".yaml", ".yml")):
+        return name
+    module = importlib.import_module(f"{DECLARED_ROOM}.loading")
+    return str(module.definition_of(name).name)
+
+
 def strategy_of(text: str) -> Strategy:
     """Read a strategy as a user writes it; see ``read_strategy``."""
     return read_strategy(text, load_strategy)

@@ -12,6 +12,7 @@ from qbench.benchmarks.catalogue import (
     DECLARED,
     SOURCES,
     asked,
+    data_name,
     load_source,
     load_suite,
     suite_names,
@@ -85,7 +86,7 @@ def get(
     ] = "",
 ) -> None:
     """Fetch a suite's data once; runs never fetch anything."""
-    origin = fetch(name, load_source(name), source, _say)
+    origin = fetch(data_name(name), load_source(name), source, _say)
     _say(
         f"{name} {origin.version} from {origin.source}, licence {origin.license}, "
         f"sha256 {origin.sha256[:12]}. {origin.note}".strip()
