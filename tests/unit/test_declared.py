@@ -87,8 +87,12 @@ def test_all_kinds_of_files_give_the_same_samples(data: Path, ending: str) -> No
         ({"source": {"path": "gone.jsonl"}}, "There is no file .*gone.jsonl"),
         ({"source": {"path": "suite.yaml"}}, "no known kind"),
         ({"columns": {"prompt": "{land}", "task": "part"}}, "no column 'land'; there are: id, cou"),
+        ({"columns": {"prompt": "{id}"}}, "capitals.jsonl:1: the answer is empty"),
         ({"columns": {"prompt": "{id}", "level": "part"}}, "the level is 'Europe', not 1 to 5"),
-        ({"columns": {"prompt": "{id}", "id": "part"}}, "the id 'Europe' is that of capitals.jso"),
+        (
+            {"columns": {"prompt": "{id}", "id": "part", "answer": "id"}},
+            "the id 'Europe' is that of",
+        ),
         (
             {"columns": {"prompt": "{id}", "task": {"text": "part", "find": "^E"}}},
             "matches nothing in 'America'",
@@ -195,8 +199,9 @@ def test_examples_come_from_the_first_rows_which_are_then_not_asked(data: Path) 
 
 def test_a_templates_line_of_empty_columns_is_left_out(data: Path) -> None:
     rows = [{"q": "How long?", "unit": "m"}, {"q": "How many?", "unit": ""}]
+    any_word = {"kind": "regex", "pattern": ".*"}
     prompt = "{q}\nUnit: {unit}\nBraces stay: {{x}}"
-    suite = capitals(data, rows=rows, columns={"prompt": prompt}, grader="contains")
+    suite = capitals(data, rows=rows, columns={"prompt": prompt}, grader=any_word)
     prompts = [sample.prompt for sample in drawn(suite)]
     assert "How long?\nUnit: m\nBraces stay: {x}" in prompts
     assert "How many?\nBraces stay: {x}" in prompts

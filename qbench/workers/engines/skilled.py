@@ -18,6 +18,9 @@ from qbench.benchmarks.chat import Message
 from qbench.errors import ConfigError
 from qbench.workers.engines.behaviours import Asked, Behaviour, Draw, ScriptedTurn
 
+NOTHING = Message(role="assistant")
+"""Said where the suite knows no solution: some questions contradict themselves."""
+
 
 class Known(Struct, frozen=True, kw_only=True):
     """What the fake knows of one sample."""
@@ -72,14 +75,15 @@ def skilled(
         place, sample = find(asked)
         said = [m for m in asked.messages[place + 1 :] if m.role == "assistant"]
         if said:
-            played = sample.solution if _same(said[0], sample.solution[0]) else sample.blunder
+            knew = sample.solution and _same(said[0], sample.solution[0])
+            played = sample.solution if knew else sample.blunder
         else:
             count += 1
             drawn = ("anew", again, count) if asked.temperature else ("skill", asked.seed)
             luck = draw(*drawn, asked.about or sample.prompt)
             skill = accuracy - decline * (sample.level - 1)
             played = sample.solution if luck < skill else sample.blunder
-        return _turn(played[min(len(said), len(played) - 1)])
+        return _turn(played[min(len(said), len(played) - 1)] if played else NOTHING)
 
     return reply
 

@@ -19,6 +19,9 @@ from qbench.errors import ConfigError
 MOST_TOLD = 5
 """Bad rows that an error names; the others are counted."""
 
+NEED_ANSWER = frozenset({"exact", "contains", "number", "tolerance", "math", "choice"})
+"""Graders that an empty answer would make pass anything, or nothing."""
+
 
 class Table:
     """The rows of a definition; ``suite`` is the name that its samples carry.
@@ -70,6 +73,8 @@ class Table:
         sample = self._sampler.sample(row, place)  # read whole, so that nothing fails later
         if not sample.prompt.strip():
             raise BadRow(f"{row.where}: the prompt is empty")
+        if not sample.answer and self._definition.grader.kind in NEED_ANSWER:
+            raise BadRow(f"{row.where}: the answer is empty")
         return [place]
 
     def samples(self, chosen: Container[int]) -> dict[int, Sample]:
