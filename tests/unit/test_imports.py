@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
+from qbench.benchmarks.catalogue import load_suite
 from qbench.benchmarks.chat import TokenUsage
+from qbench.benchmarks.transcript import Transcript
 from qbench.errors import ConfigError, Unsupported
 from qbench.service.imports.archive import members
 from qbench.service.imports.building import build, priced_as, read_files
 from qbench.service.imports.inspect_logs import number
 from qbench.service.imports.inspect_talk import usage_of
+from qbench.service.imports.suite_file import write_suite
 from qbench.service.pricebook import read_prices
 from qbench.service.reports.evidence import Evidence
 from qbench.service.reports.leaderboard import leaderboard_of
@@ -206,6 +209,38 @@ def test_an_imported_run_is_neither_resumed_nor_judged_again(store: Store) -> No
         rescore(store, store.run(run_id))
     with pytest.raises(Unsupported, match="imported"):
         store.refuse_imported(run_id, hint="")
+
+
+def test_the_samples_of_results_become_a_suite_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    evals = [one for one in read_files([RESULTS]) if one.task == "mysums"]
+    assert write_suite(evals, path) == (12, "exact")
+    suite = load_suite(str(path))
+    drawn = suite.samples(seed=0, tasks=suite.tasks, levels=suite.levels, limit=50)
+    assert {one.prompt: one.answer for one in drawn} == {
+        made.sample.prompt: made.sample.answer for made in evals[0].attempts
+    }
+    for sample in drawn:
+        said = Transcript(messages=(), turns=(), answer=sample.answer or "")
+        assert suite.score(sample, said).passed
+
+
+def test_choices_become_choices(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    evals = [one for one in read_files([RESULTS]) if one.task == "mymc"]
+    assert write_suite(evals, path) == (12, "choice")
+    suite = load_suite(str(path))
+    sample = suite.samples(seed=0, tasks=suite.tasks, levels=suite.levels, limit=1)[0]
+    right = Transcript(messages=(), turns=(), answer=suite.solution(sample)[-1].content)
+    assert suite.score(sample, right).passed
+    assert "A. " in sample.prompt
+
+
+def test_samples_that_a_suite_cannot_hold_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="before the question"):
+        write_suite(read_files([EVAL]), tmp_path / "mine.yaml")
+    with pytest.raises(ConfigError, match="no YAML file"):
+        write_suite(read_files([EVAL]), tmp_path / "mine.txt")
 
 
 @pytest.mark.parametrize(
