@@ -38,7 +38,7 @@ def main() -> None:
     told = parser.parse_args()
     lines = coverage(told.runs) if told.what == "coverage" else designs(told.runs)
     for line in lines:
-        print(line, flush=True)  # noqa: T201 - a script
+        print(line, flush=True)
 
 
 def ladder(systems: int, step: float) -> Floats:
