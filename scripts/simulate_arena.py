@@ -43,8 +43,7 @@ def main() -> None:
 
 def ladder(systems: int, step: float) -> Floats:
     """Return strengths in equal steps around the mean."""
-    elo: Floats = MEAN + step * ((systems - 1) / 2 - np.arange(systems))
-    return elo
+    return np.asarray(MEAN + step * ((systems - 1) / 2 - np.arange(systems)), dtype=np.float64)
 
 
 def coverage(runs: int) -> Iterable[str]:
@@ -95,7 +94,10 @@ def designs(runs: int) -> Iterable[str]:
                     ("on the worst", prompts, "anchored", systems - 1),
                     (f"round robin of {few} prompts", few, "round-robin", 0),
                 )
-                said = "; ".join(f"{name} {_told(world, *plan, runs)}" for name, *plan in plans)  # type: ignore[arg-type]
+                said = "; ".join(
+                    f"{name} {_told(world, number, design, anchor, runs)}"
+                    for name, number, design, anchor in plans
+                )
                 yield f"{systems} systems, spread {spread:g}, {prompts} prompts: {said}"
 
 

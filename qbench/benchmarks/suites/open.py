@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from math import prod
+from string import Formatter
 
 from qbench.benchmarks.chat import Message
 from qbench.benchmarks.servers.no_tools import no_tools
 from qbench.benchmarks.suite import Environment, Sample, Score
 from qbench.benchmarks.suites.drawing import named, places
-from qbench.benchmarks.suites.open_prompts import SLOTS, TEMPLATES
+from qbench.benchmarks.suites.open_prompts import ENDINGS, SLOTS, TEMPLATES
 from qbench.benchmarks.transcript import Transcript
 from qbench.benchmarks.worlds.cases import drawn
 
@@ -20,7 +23,7 @@ class OpenSuite:
     """The suite."""
 
     name = "open"
-    version = "1"
+    version = "2"
     tasks = tuple(TEMPLATES)
     levels = (1,)
     description = "Open prompts without a right answer, for qbench arena"
@@ -70,19 +73,32 @@ def unjudged(suite: str, version: str, transcript: Transcript) -> Score:
 
 
 def draw(seed: int, task: str, number: int) -> Sample:
-    """Draw one sample, still without an id: templates in turn, in an order of the seed's own."""
+    """Draw one sample, still without an id: templates in turn, in an order of the seed's own.
+
+    The fillings of a template come in a drawn order and again only when all have come.
+    """
     templates = TEMPLATES[task]
     turn, place = divmod(number, len(templates))
     order = list(range(len(templates)))
     drawn("open", seed, task, "order", turn).shuffle(order)
     chosen = order[place]
-    rng = drawn("open", seed, task, number)
-    filled = {name: rng.choice(values) for name, values in SLOTS.items()}
     return Sample(
         id="",
         suite="open",
         task=task,
         level=1,
         family=f"{task}/{chosen}",
-        prompt=templates[chosen].format(**filled),
+        prompt=filled(templates[chosen], turn, drawn("open", seed, task, chosen)),
     )
+
+
+def filled(template: str, turn: int, rng: random.Random) -> str:
+    """Fill a template the ``turn``-th way, in an order that ``rng`` draws."""
+    names = [name for _, name, _, _ in Formatter().parse(template) if name]
+    choices = [SLOTS[name] for name in dict.fromkeys(names)] + [ENDINGS]
+    place = rng.sample(range(ways := prod(map(len, choices))), k=ways)[turn % ways]
+    values = []
+    for choice in choices:
+        place, which = divmod(place, len(choice))
+        values.append(choice[which])
+    return template.format(**dict(zip(dict.fromkeys(names), values, strict=False))) + values[-1]

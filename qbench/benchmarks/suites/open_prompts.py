@@ -233,3 +233,15 @@ SLOTS: dict[str, tuple[str, ...]] = {
         "a nap after lunch",
     ),
 }
+
+ENDINGS = (
+    "",
+    " Keep it short.",
+    " Use no more than six sentences.",
+    " Write for somebody in a hurry.",
+    " Be concrete.",
+    " Avoid technical terms.",
+    " Do not use lists.",
+    " Say at the end what you left out.",
+)
+"""What may stand behind a request."""
