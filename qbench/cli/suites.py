@@ -20,6 +20,7 @@ from qbench.benchmarks.catalogue import (
 from qbench.benchmarks.data import fetch, origin_of
 from qbench.benchmarks.suite import Sample, Suite
 from qbench.cli.options import Json, levels
+from qbench.cli.recall import recall
 from qbench.cli.render import console, tables
 from qbench.cli.suite_files import check, new
 from qbench.service.reports.values import SCHEMA, to_json
@@ -141,6 +142,9 @@ def script(
     }
     out.write_bytes(msgspec.json.encode({"suite": suite.name, "samples": known}))
     _say(f"{out}: {len(known):,} samples of {suite.name}.")
+
+
+suites.command()(recall)
 
 
 def _samples(name: str, number: int, seed: int, level: str) -> tuple[Sample, ...]:

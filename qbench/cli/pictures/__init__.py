@@ -30,6 +30,7 @@ PICTURES = {
     "history": "qbench.cli.pictures.history:paint",
     "efficiency": "qbench.cli.pictures.efficiency:paint",
     "profile": "qbench.cli.pictures.profile:paint",
+    "recall": "qbench.cli.pictures.recall:paint",
     "scaling": "qbench.cli.pictures.scaling:paint",
 }
 """Report to the function that paints it on an empty figure: ``paint(figure, report)``."""

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from qbench.benchmarks.retrieval.bm25 import Bm25
-from qbench.benchmarks.retrieval.embedding import Embedding
+from qbench.benchmarks.retrieval.embedding import Embedding, remember
 from qbench.benchmarks.retrieval.fusion import Scores, fused, in_turn, order
 from qbench.benchmarks.retrieval.queries import rewritten
 from qbench.benchmarks.suites.tools_at_scale.catalogue import catalogue
@@ -70,6 +70,22 @@ def index(retriever: Retriever, seed: int, size: int, *, enrichment: bool) -> In
     return Bm25(documents) if retriever == "bm25" else Embedding(documents)
 
 
+def prepare(retriever: Retriever, requests: Sequence[str], *, stages: Stages = ALL_STAGES) -> None:
+    """Embed the queries of many requests at once, where the retriever embeds; they are kept.
+
+    Raises:
+        ConfigError: a package is not installed.
+
+    """
+    if retriever != "bm25":
+        remember([query for one in requests for query in queries(one, stages)])
+
+
+def queries(request: str, stages: Stages) -> tuple[str, ...]:
+    """Return what is searched for: the request, or one query for each of its parts."""
+    return rewritten(request) if stages.rewriting else (request,)
+
+
 def ranking(
     retriever: Retriever, request: str, *, seed: int, size: int, stages: Stages = ALL_STAGES
 ) -> tuple[str, ...]:
@@ -81,8 +97,10 @@ def ranking(
     """
     made = index(retriever, seed, size, enrichment=stages.enrichment)
     tools = catalogue(seed, size)
-    queries = rewritten(request) if stages.rewriting else (request,)
-    ranked = [[tools[place].name for place in order(made.scores(query))] for query in queries]
+    ranked = [
+        [tools[place].name for place in order(made.scores(query))]
+        for query in queries(request, stages)
+    ]
     names = in_turn(ranked)
     return last_retired(names, seed, size) if stages.reranking else names
 
