@@ -72,11 +72,10 @@ def chosen(
             )
         return tuple(sorted(names))
     if offer.chooser == "oracle":
-        ranked = ranking("bm25", request, seed=seed, size=size)
-        ordered = sorted(ranked, key=lambda name: name not in gold)
-    else:
-        ordered = list(ranking(offer.chooser, request, seed=seed, size=size))
-    return tuple(sorted(ordered[: max(offer.k, len(gold) if offer.chooser == "oracle" else 0)]))
+        near = ranking("bm25", request, seed=seed, size=size)
+        first = list(dict.fromkeys((*gold, *near)))[: max(offer.k, len(gold))]
+        return tuple(sorted(first))
+    return tuple(sorted(ranking(offer.chooser, request, seed=seed, size=size)[: offer.k]))
 
 
 def tokens(names: Sequence[str]) -> int:

@@ -19,6 +19,10 @@ Retriever = Literal["bm25", "embedding", "hybrid"]
 RETRIEVERS: tuple[Retriever, ...] = ("bm25", "embedding", "hybrid")
 
 
+DEPTH = 256
+"""Tools of a ranking for each query: twice what an API takes."""
+
+
 class Stages(Struct, frozen=True, kw_only=True):
     """What is done beside retrieving; each can be left out to see what it is worth."""
 
@@ -89,7 +93,7 @@ def queries(request: str, stages: Stages) -> tuple[str, ...]:
 def ranking(
     retriever: Retriever, request: str, *, seed: int, size: int, stages: Stages = ALL_STAGES
 ) -> tuple[str, ...]:
-    """Return the names of all tools of a catalogue, the best for ``request`` first.
+    """Return names of tools of a catalogue, the best for ``request`` first; at least ``DEPTH``.
 
     Raises:
         ConfigError: a package is not installed.
@@ -98,7 +102,7 @@ def ranking(
     made = index(retriever, seed, size, enrichment=stages.enrichment)
     tools = catalogue(seed, size)
     ranked = [
-        [tools[place].name for place in order(made.scores(query))]
+        [tools[place].name for place in order(made.scores(query))[:DEPTH]]
         for query in queries(request, stages)
     ]
     names = in_turn(ranked)
@@ -107,7 +111,11 @@ def ranking(
 
 def last_retired(names: Sequence[str], seed: int, size: int) -> tuple[str, ...]:
     """Put what says that it is deprecated behind everything else, as it stands in the documents."""
-    retired = {
-        tool.name for tool in catalogue(seed, size) if tool.description.startswith("Deprecated")
-    }
+    retired = _retired(seed, size)
     return tuple(sorted(names, key=lambda name: name in retired))
+
+
+@lru_cache(maxsize=8)
+def _retired(seed: int, size: int) -> frozenset[str]:
+    tools = catalogue(seed, size)
+    return frozenset(tool.name for tool in tools if tool.description.startswith("Deprecated"))
