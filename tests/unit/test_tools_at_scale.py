@@ -63,6 +63,16 @@ async def test_doing_nothing_passes_only_where_no_tool_fits() -> None:
         assert idle.passed == (not sample.reference)
 
 
+async def test_a_refused_call_where_no_tool_fits_fails_in_every_component() -> None:
+    idle = next(sample for sample in drawn(20, "oracle@10") if not sample.reference)
+    verdict = await judged(idle, SUITE.blunder(idle))
+    assert verdict.reason == "A tool was called where none fits."
+    assert verdict.components["decision.recovery"] == 0
+    assert verdict.components["radar1.ra"] == 0
+    assert "retrieval.recall" not in verdict.components
+    assert verdict.components["retrieval.tools"] == 100
+
+
 async def test_a_sample_whose_tool_was_not_offered_has_no_solution_and_says_why() -> None:
     samples = drawn(60, "bm25@5", levels=(4,))
     missed = next(sample for sample in samples if not solvable(sample))

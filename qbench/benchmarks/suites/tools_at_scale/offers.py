@@ -21,7 +21,7 @@ MOST = 128
 """Tools that an API takes at most."""
 
 KS = (5, 10, 20, 50)
-BYTES_PER_TOKEN = 4.2
+BYTES_PER_TOKEN = 3.9
 """Of tool specs as JSON, as SmolLM2's tokenizer counts (docs/tools-at-scale.md)."""
 
 _WRITTEN = re.compile(r"(?P<chooser>bm25|embedding|hybrid|oracle)@(?P<k>[1-9]\d*)|all")

@@ -6,6 +6,8 @@ from msgspec.structs import replace
 
 from qbench.benchmarks.retrieval.measures import found
 from qbench.benchmarks.scoring.check import check
+from qbench.benchmarks.scoring.decisions import decompose
+from qbench.benchmarks.scoring.radar import dimensions
 from qbench.benchmarks.suite import Sample, Score
 from qbench.benchmarks.transcript import Transcript
 
@@ -19,13 +21,24 @@ def score(sample: Sample, transcript: Transcript, *, scorer: str) -> Score:
     if verdict.status != "scored":
         return verdict
     if not sample.reference and transcript.tool_runs:
-        reason = "A tool was called where none fits."
-        verdict = replace(verdict, value=0.0, passed=False, reason=reason)
+        verdict = _called_in_vain(sample, transcript, verdict)
     elif not verdict.passed and not solvable(sample):
         reason = f"A tool that was needed was not offered. {verdict.reason}"
         verdict = replace(verdict, reason=reason)
     parts = verdict.components | retrieved(sample, passed=verdict.passed)
     return replace(verdict, components=parts)
+
+
+def _called_in_vain(sample: Sample, transcript: Transcript, verdict: Score) -> Score:
+    """Fail an attempt that called a tool where none fits, in its components too."""
+    parts = decompose(sample, transcript, passed=False)
+    return replace(
+        verdict,
+        value=0.0,
+        passed=False,
+        reason="A tool was called where none fits.",
+        components=parts | dimensions(sample, transcript, passed=False),
+    )
 
 
 def solvable(sample: Sample) -> bool:
