@@ -50,6 +50,8 @@ STRATEGIES = {
     "sequential": "qbench.benchmarks.strategies.sequential:Sequential",
     "pdr": "qbench.benchmarks.strategies.pdr:ParallelDistilRefine",
     "budget": "qbench.benchmarks.strategies.budget:Budget",
+    "agent": "qbench.benchmarks.strategies.agent:Agent",
+    "tools": "qbench.benchmarks.strategies.tools:Tools",
     "cascade": "qbench.benchmarks.strategies.cascade:Cascade",
 }
 

@@ -106,6 +106,10 @@ class Way(Protocol):
         """Say what a reader of its numbers must know; empty for nothing."""
         ...
 
+    def runs_code(self, strategy: Strategy) -> bool:
+        """Say whether it runs what the model writes, which takes a sandbox."""
+        ...
+
     def refuse(self, strategy: Strategy, suite: Suite) -> str:
         """Say why the strategy makes no sense for ``suite``; empty when it does."""
         ...

@@ -10,6 +10,8 @@ from typing import Any
 
 import typer
 
+from qbench.benchmarks.catalogue import load_strategy
+from qbench.benchmarks.sandbox.running import sandbox_kind
 from qbench.cli.live import LiveProgress
 from qbench.cli.options import Database, Json, RunRef, Wish, command, ordering
 from qbench.cli.render import console, tables
@@ -45,6 +47,7 @@ def check(request: Request, controls: Controls, prices: PriceBook) -> None:
 
     Raises:
         Unsupported: an engine refuses a system; the message says why.
+        ConfigError: a strategy runs code and there is no sandbox.
         PriceMissing: a budget was set and a system has no price.
 
     """
@@ -52,6 +55,8 @@ def check(request: Request, controls: Controls, prices: PriceBook) -> None:
         why = load_engine(system.engine).refuse(system)
         if why:
             raise Unsupported(f"{system.label} cannot run on the engine {system.engine}.", hint=why)
+        if load_strategy(system.strategy.name).runs_code(system.strategy):
+            asyncio.run(sandbox_kind())
         if why := refuse_others(system):
             raise Unsupported(f"The strategy of {system.label} cannot ask {why}", hint="Mend that.")
     check_budget(request, controls, prices)

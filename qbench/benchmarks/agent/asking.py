@@ -53,6 +53,8 @@ class Means:
 class _Kept(Struct):
     role: str
     loop: Loop
+    inside: int
+    """The path within whose time it ran; -1 for one of its own."""
 
 
 class Asking:
@@ -72,7 +74,7 @@ class Asking:
         messages: Sequence[Message] = (),
         examples: tuple[Message, ...] = (),
         options: AgentOptions | None = None,
-        through: Callable[[Chat], Chat] = lambda chat: chat,
+        through: Callable[[Chat, int], Chat] = lambda chat, _: chat,
         by: str = "",
     ) -> int:
         """Work on the sample, or a changed one, in a fresh world; return the path's number.
@@ -85,7 +87,7 @@ class Asking:
             messages: what is said first, in place of system text, examples and prompt.
             examples: worked examples in place of the sample's own, shown in any case.
             options: limits of this path, in place of the system's.
-            through: puts something between the path and the model.
+            through: puts something between the model and the path of this number.
             by: role of another model in ``Means.others``; empty: the system's own.
 
         Raises:
@@ -98,7 +100,9 @@ class Asking:
             asked, made = replace(asked, examples=examples), replace(made, examples=True)
         async with self.means.open_world(asked) as tools:
             box = wrap(tools) if wrap else tools
-            return await self._run(role, asked, through(self._chat(by)), box, made, messages)
+            return await self._run(
+                role, asked, self._chat(by), box, made, messages=messages, through=through
+            )
 
     def _chat(self, by: str) -> Chat:
         return self.means.others[by] if by else self.means.chat
@@ -132,26 +136,35 @@ class Asking:
         role: str,
         sampling: Sampling | None = None,
         by: str = "",
+        inside: int = -1,
     ) -> int:
-        """Make one plain model call as ``say`` does; return the path's number."""
+        """Make one plain model call as ``say`` does; return the path's number.
+
+        ``inside``: the path that waits for it meanwhile, so that its seconds are not counted twice.
+        """
         plain = Sample(id=self.sample.id, suite="", task="", level=1, family="", prompt="")
         made = self._options(None, sampling)
-        return await self._run(role, plain, self._chat(by), NO_TOOLS, made, messages)
+        return await self._run(
+            role, plain, self._chat(by), NO_TOOLS, made, messages=messages, inside=inside
+        )
 
-    async def _run(
+    async def _run(  # noqa: PLR0913 - what a path is made of
         self,
         role: str,
         sample: Sample,
         chat: Chat,
         tools: ToolBox,
         options: AgentOptions,
+        *,
         messages: Sequence[Message],
+        through: Callable[[Chat, int], Chat] = lambda chat, _: chat,
+        inside: int = -1,
     ) -> int:
         number = len(self._kept)
-        chat, tools = self.means.watch(chat, tools)
+        chat, tools = self.means.watch(through(chat, number), tools)
         options = replace(options, sampling=_seeded(options.sampling, number))
         loop = Loop(sample, chat, tools, options, price=self.means.price, messages=messages)
-        self._kept.append(_Kept(role, loop))
+        self._kept.append(_Kept(role, loop, inside))
         await loop.run()
         return number
 
@@ -194,7 +207,7 @@ class Asking:
             turns=tuple(turn for part in parts for turn in part.turns),
             tool_runs=_all_runs(parts),
             parse_failures=sum(part.parse_failures for part in parts),
-            seconds=sum(parts[number].seconds for number in accepted),
+            seconds=sum(parts[n].seconds for n in accepted if self._kept[n].inside not in accepted),
             paths=_paths([kept.role for kept in self._kept], parts),
             accepted=tuple(accepted),
         )

@@ -9,6 +9,9 @@ from qbench.benchmarks.scoring.votes import answer_key, most_votes
 from qbench.benchmarks.suite import Sample, Score, Suite
 from qbench.benchmarks.transcript import CANDIDATE, Transcript
 
+ADDED = frozenset({"python"})
+"""Names of tools that strategies add."""
+
 
 def judge(suite: Suite, sample: Sample, transcript: Transcript) -> Score:
     """Judge what the attempt answered; pure.
@@ -21,11 +24,30 @@ def judge(suite: Suite, sample: Sample, transcript: Transcript) -> Score:
     ``strategy.total_tokens`` (all that was asked: what one pays for). What other models were asked
     is apart: ``strategy.others_calls``, ``strategy.others_tokens``.
     """
+    transcript = _of_the_sample(sample, transcript)
     if not transcript.paths:
         return suite.score(sample, transcript)
-    last = transcript.accepted[-1]
-    score = suite.score(sample, transcript.along(last))
+    score = suite.score(sample, transcript.along(transcript.accepted[-1]))
     return replace(score, components=score.components | _parts(suite, sample, transcript))
+
+
+def _of_the_sample(sample: Sample, transcript: Transcript) -> Transcript:
+    """Leave out calls of tools that the strategy added: they decide nothing of the sample."""
+    added = {
+        number
+        for number, run in enumerate(transcript.tool_runs)
+        if run.name in ADDED and run.name not in sample.every_tool and run.fault != "unknown_tool"
+    }
+    if not added:
+        return transcript
+    kept = [number for number in range(len(transcript.tool_runs)) if number not in added]
+    place = {number: new for new, number in enumerate(kept)}
+    paths = (
+        replace(path, tool_runs=tuple(place[run] for run in path.tool_runs if run in place))
+        for path in transcript.paths
+    )
+    runs = tuple(transcript.tool_runs[number] for number in kept)
+    return replace(transcript, tool_runs=runs, paths=tuple(paths))
 
 
 def _parts(suite: Suite, sample: Sample, transcript: Transcript) -> dict[str, float]:

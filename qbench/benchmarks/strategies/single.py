@@ -35,6 +35,11 @@ class Single:
         del strategy
         return ""
 
+    def runs_code(self, strategy: Strategy) -> bool:
+        """Run nothing."""
+        del strategy
+        return False
+
     def refuse(self, strategy: Strategy, suite: Suite) -> str:
         """Refuse nothing."""
         del strategy, suite
