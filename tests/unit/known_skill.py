@@ -74,8 +74,8 @@ def tried(spelled: str, given: Means, samples: Sequence[Sample] = SAMPLES) -> Tr
 
 
 def near(found: float, wanted: float, n: int = MANY) -> bool:
-    """Whether a rate over n attempts is within 3.3 standard errors: all but one in a thousand."""
-    return abs(found - wanted) <= 3.3 * math.sqrt(wanted * (1 - wanted) / n) + 1e-9
+    """Whether a rate over n attempts is within 3.5 standard errors."""
+    return abs(found - wanted) <= 3.5 * math.sqrt(wanted * (1 - wanted) / n) + 1e-9
 
 
 def majority_of(p: float, k: int) -> float:

@@ -197,7 +197,7 @@ class Asking:
     def transcript(self, accepted: Sequence[int] = ()) -> Transcript:
         """Return all that was said and done so far; ends as the last accepted path does."""
         parts = [kept.loop.transcript() for kept in self._kept]
-        if len(parts) == 1:
+        if len(parts) == 1 and self.strategy.name == "single":
             return parts[0]
         if not parts:
             return Transcript(messages=(), turns=())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,3 +50,28 @@ class Outcomes:
     """Model calls."""
     cost: dict[str, NDArray[np.float64]]
     """Basis to (N,) dollars; NaN where unpriced. ``others``: 0 where no other model was asked."""
+
+
+PER_ATTEMPT = (
+    "system sample epoch status passed value prompt_tokens cached_tokens completion_tokens "
+    "seconds truncated parse_failures retries calls"
+).split()
+
+
+def of_samples(outcomes: Outcomes, chosen: NDArray[np.bool_]) -> tuple[Outcomes, NDArray[np.bool_]]:
+    """Return the attempts at the (S,) chosen samples, and which of the N attempts those are."""
+    kept = chosen[outcomes.sample]
+    columns = {name: getattr(outcomes, name)[kept] for name in PER_ATTEMPT}
+    columns["sample"] = (np.cumsum(chosen) - 1).astype(np.int32)[columns["sample"]]
+    families, family = np.unique(outcomes.sample_family[chosen], return_inverse=True)
+    alone = replace(
+        outcomes,
+        **columns,
+        cost={basis: values[kept] for basis, values in outcomes.cost.items()},
+        samples=tuple(one for one, take in zip(outcomes.samples, chosen, strict=True) if take),
+        families=tuple(outcomes.families[one] for one in families),
+        sample_family=family.astype(np.int32),
+        sample_level=outcomes.sample_level[chosen],
+        sample_task=outcomes.sample_task[chosen],
+    )
+    return alone, kept

@@ -31,6 +31,7 @@ PICTURES = {
     "efficiency": "qbench.cli.pictures.efficiency:paint",
     "profile": "qbench.cli.pictures.profile:paint",
     "recall": "qbench.cli.pictures.recall:paint",
+    "strategies": "qbench.cli.pictures.strategies:paint",
     "scaling": "qbench.cli.pictures.scaling:paint",
 }
 """Report to the function that paints it on an empty figure: ``paint(figure, report)``."""

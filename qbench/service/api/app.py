@@ -29,6 +29,7 @@ from qbench.service.api import (
     runs,
     scaling,
     schedules,
+    strategies,
 )
 from qbench.service.api.answers import ABOUT, KNOWN, PROBLEM, Problem, components, refer
 from qbench.service.api.measured import MeasuredRequests
@@ -86,7 +87,17 @@ def create_app(
     app.state.watches = events.Watches()
     problems.install(app)
     app.add_middleware(MeasuredRequests)
-    reading = (results, arena, comparisons, frontiers, costs, efficiency, noise, scaling)
+    reading = (
+        results,
+        arena,
+        comparisons,
+        frontiers,
+        costs,
+        efficiency,
+        noise,
+        scaling,
+        strategies,
+    )
     own = (runs, plans, events, attempts, *reading, catalogue, schedules, keys, health, metrics)
     for router in (*(module.router for module in own), *routers):
         app.include_router(router)

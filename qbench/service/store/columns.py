@@ -115,6 +115,28 @@ class Columns(Shelf):
                         found[place] = decode(body).get(name, np.nan)
         return found
 
+    def attempt_parts(
+        self, run_id: str, places: Mapping[str, int], prefix: str
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return (N,) values of every score component whose name begins with ``prefix``.
+
+        The prefix is cut off; NaN where an attempt has no such component.
+        """
+        query = select(ATTEMPT.c.id, ATTEMPT.c.components).where(
+            ATTEMPT.c.run_id == run_id,
+            ATTEMPT.c.superseded_by.is_(None),
+            ATTEMPT.c.status == "scored",
+        )
+        found, decode = dict[str, NDArray[np.float64]](), msgspec.json.Decoder(dict[str, float])
+        with self.reading() as view:
+            for ids, bodies in chunks(view, query):
+                for key, body in zip(ids, bodies, strict=True):
+                    for name, value in decode.decode(body).items():
+                        if name.startswith(prefix) and key in places:
+                            column = found.setdefault(name, np.full(len(places), np.nan))
+                            column[places[key]] = value
+        return {name.removeprefix(prefix): column for name, column in found.items()}
+
     def placed_outcomes(self, run_id: str) -> tuple[Outcomes, dict[str, int]]:
         """Return the ``outcomes`` of a run, and the place of each attempt in them by its id."""
         outcomes, places = self._kept_or_read(run_id)
