@@ -11,8 +11,9 @@ from qbench.benchmarks.analysis.comparison.multiplicity import Correction
 from qbench.cli.options import BasisName, Database, Json, RunRef, basis_of, command
 from qbench.cli.pictures import Plot, drawn
 from qbench.cli.question import Question, of_run
-from qbench.cli.render import console, pairs, recovery
+from qbench.cli.render import console, pairs, recovery, strategies
 from qbench.cli.source import Server, open_source
+from qbench.cli.strategies import strategies_question
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import Basis
 from qbench.service.reports.comparison.pairs import pairs_of
@@ -62,7 +63,7 @@ def compare(
     first: Annotated[str, typer.Argument(help="A format, or MODEL@FORMAT.")] = "",
     second: Annotated[str, typer.Argument(help="Another one.")] = "",
     by: Annotated[
-        str, typer.Option("--by", help="format: the baseline against every format.")
+        str, typer.Option("--by", help="format or strategy: the first against all others.")
     ] = "",
     every: Annotated[
         bool, typer.Option("--all", help="Every system against every other one.")
@@ -82,8 +83,8 @@ def compare(
     plot: Plot = "",
 ) -> None:
     """Compare two systems by every method, all pairs, or the baseline with every format."""
-    if by not in ("", "format"):
-        raise NotFound.among("way to compare", by, ["format"])
+    if by not in ("", "format", "strategy"):
+        raise NotFound.among("way to compare", by, ["format", "strategy"])
     if [bool(first), bool(by), every].count(True) != 1 or bool(first) != bool(second):
         raise ConfigError(
             "Two systems are compared, or all of them, or all formats.",
@@ -91,14 +92,17 @@ def compare(
             "or qbench compare RUN --by format",
         )
     if by and plot:
-        raise ConfigError("There is no picture of --by format.", hint="Draw --all, or two systems.")
+        raise ConfigError(f"There is no picture of --by {by}.", hint="Draw --all, or two systems.")
     if by and non_inferior:
         raise ConfigError(
-            "--by format judges by its own rule.",
+            f"--by {by} judges by its own rule.",
             hint="Use --non-inferior with --all or two systems.",
         )
     with open_source(server, database) as source:
-        if by:
+        if by == "strategy":
+            asked_by = strategies_question(ref, basis_of(basis))
+            _shown("", source.ask(asked_by), strategies.strategies, json=json, plot="")
+        elif by:
             _by_format(source.ask(_recovery(ref, basis_of(basis))), json=json)
         elif every:
             asked = _pairs(ref, _correction(correction), one_sided=non_inferior)

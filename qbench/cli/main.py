@@ -73,6 +73,10 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
             "Recompute a published table and judge its rows",
         ),
         "cost-of-pass": ("qbench.cli.costs:cost_of_pass", "What a right answer costs"),
+        "cascade": (
+            "qbench.cli.cascades:cascade",
+            "A cheap system first, a dear one where it seems unsure",
+        ),
         "scaling": ("qbench.cli.scaling:scaling", "What more attempts at a sample buy"),
         "efficiency": (
             "qbench.cli.efficiency:efficiency",

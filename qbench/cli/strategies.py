@@ -41,7 +41,8 @@ def strategies(
         _listed(json=json)
 
 
-def _question(ref: str, basis: Basis) -> Question[StrategyReport]:
+def strategies_question(ref: str, basis: Basis) -> Question[StrategyReport]:
+    """Ask what the strategies of a run reached."""
     return Question(
         kind=StrategyReport,
         answer=lambda store: strategies_of(store, ref, basis),
@@ -52,7 +53,7 @@ def _question(ref: str, basis: Basis) -> Question[StrategyReport]:
 
 def _of_run(ref: str, basis: Basis, where: tuple[str, str], plot: str, *, json: bool) -> None:
     with open_source(*where) as source:
-        found = source.ask(_question(ref, basis))
+        found = source.ask(strategies_question(ref, basis))
     drawn("strategies", found, plot)
     if json:
         console.raw(to_json(found))

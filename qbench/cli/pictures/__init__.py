@@ -18,6 +18,7 @@ SUFFIXES = (".svg", ".png", ".pdf")
 
 PICTURES = {
     "arena": "qbench.cli.pictures.arena:paint",
+    "cascade": "qbench.cli.pictures.cascade:paint",
     "comparison": "qbench.cli.pictures.differences:comparison",
     "pairs": "qbench.cli.pictures.differences:pairs",
     "audit": "qbench.cli.pictures.audit:paint",

@@ -13,6 +13,7 @@ from qbench.service.access import LOCAL, Caller
 from qbench.service.api import (
     arena,
     attempts,
+    cascade,
     catalogue,
     comparisons,
     costs,
@@ -96,6 +97,7 @@ def create_app(
         efficiency,
         noise,
         scaling,
+        cascade,
         strategies,
     )
     own = (runs, plans, events, attempts, *reading, catalogue, schedules, keys, health, metrics)

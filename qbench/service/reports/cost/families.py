@@ -90,8 +90,10 @@ def techniques(systems: Sequence[System], plain: Strategy) -> tuple[Group, ...]:
 
 def _strategy(one: Strategy, plain: Strategy) -> str:
     """Name what a strategy does that the plain one does not."""
-    fields = one.__struct_fields__
-    told = {
-        name: getattr(one, name) for name in fields if getattr(one, name) != getattr(plain, name)
-    }
-    return ", ".join(f"{name} {value}".lower() for name, value in told.items())
+    told = [one.short] if one.spelled != plain.spelled else []
+    told += [
+        f"{name} {value}".lower()
+        for name in ("tool_protocol", "examples")
+        if (value := getattr(one, name)) != getattr(plain, name)
+    ]
+    return ", ".join(told)

@@ -52,7 +52,7 @@ class Matrices:
 
 
 def recovery_of(store: Store, run_ref: str, basis: Basis = "saturated") -> FormatComparison:
-    """Compare every model's baseline with each of its formats.
+    """Compare every model's baseline with each of its formats, strategy by strategy.
 
     Raises:
         NotFound: no such run, or no model of it was measured in two formats.
@@ -60,8 +60,8 @@ def recovery_of(store: Store, run_ref: str, basis: Basis = "saturated") -> Forma
     """
     evidence = Evidence.of(store, run_ref, basis)
     request = evidence.run.request
-    groups = {model: _group(evidence, model) for model in dict.fromkeys(_models(evidence))}
-    compared = {model: group for model, group in groups.items() if len(group) > 1}
+    groups = {key: _group(evidence, key) for key in dict.fromkeys(_keys(evidence))}
+    compared = {key: group for key, group in groups.items() if len(group) > 1}
     if not compared:
         raise NotFound(
             f"Run {evidence.run.id} has no model in two formats.",
@@ -79,20 +79,32 @@ def recovery_of(store: Store, run_ref: str, basis: Basis = "saturated") -> Forma
         margin=request.margin,
         basis=basis,
         models=models,
-        left_out={m: _why_alone(evidence, g) for m, g in groups.items() if m not in compared},
+        left_out={
+            " ".join(filter(None, key)): _why_alone(evidence, group)
+            for key, group in groups.items()
+            if key not in compared
+        },
         finding=" ".join(_finding(report, request.margin) for report in models),
     )
 
 
-def _models(evidence: Evidence) -> list[str]:
-    return [system.model for system in evidence.run.request.systems]
+Key = tuple[str, str]
+"""Model and strategy: formats are compared where all else is alike."""
 
 
-def _group(evidence: Evidence, model: str) -> tuple[System, ...]:
-    """Return a model's baseline and its other formats; empty without a baseline of its own."""
+def _keys(evidence: Evidence) -> list[Key]:
+    return [_key(system) for system in evidence.run.request.systems]
+
+
+def _key(system: System) -> Key:
+    return system.model, f"+{system.strategy.spelled}" if system.way else ""
+
+
+def _group(evidence: Evidence, key: Key) -> tuple[System, ...]:
+    """Return the baseline of a model and strategy and its other formats; empty without one."""
     request = evidence.run.request
     run_baseline = next(s for s in request.systems if s.id == request.baseline)
-    mine = [s for s in request.systems if s.model == model and not s.replica]
+    mine = [s for s in request.systems if _key(s) == key and not s.replica]
     baseline = next((s for s in mine if s.id == request.baseline), None) or next(
         (s for s in mine if s.format == run_baseline.format), None
     )

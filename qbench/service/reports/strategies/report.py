@@ -97,12 +97,14 @@ class _Part:
     @cached_property
     def scored(self) -> NDArray[np.bool_]:
         """(N,)."""
-        return self.evidence.outcomes.status == SCORED
+        found: NDArray[np.bool_] = self.evidence.outcomes.status == SCORED
+        return found
 
     def of(self, system: System) -> NDArray[np.bool_]:
         """Return which attempts are the scored ones of a system."""
         place = self.evidence.place(system.id)
-        return self.scored & (self.evidence.outcomes.system == (-1 if place is None else place))
+        own = self.evidence.outcomes.system == (-1 if place is None else place)
+        return np.asarray(self.scored & own)
 
     def values(self, name: str, mine: NDArray[np.bool_]) -> Floats:
         """Return a component of attempts, NaN where they have none."""

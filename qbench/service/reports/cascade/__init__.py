@@ -1,0 +1,1 @@
+"""A cheap system first, a dear one where it seems unsure."""
