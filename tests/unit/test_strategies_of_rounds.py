@@ -162,6 +162,7 @@ def test_a_model_that_rates_itself_pays_for_it() -> None:
         ("cascade@1:to=x:unsure=votes", "at least two"),
         ("cascade:to=x:unsure=luck", "no signal"),
         ("best-of@2:verifier=oracle", "no verifier"),
+        ("best-of@2:verifier=tests", "show no tests"),
         ("best-of@2:judge=x", "nothing would ask"),
         ("sequential@2:critic=judge", "needs a judge"),
         ("budget:thinking=5:least=6", "between 0 and thinking"),

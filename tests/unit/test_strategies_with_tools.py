@@ -16,7 +16,7 @@ from qbench.benchmarks.scoring.judging import judge
 from qbench.benchmarks.scoring.votes import answer_key
 from qbench.benchmarks.strategies.tools import Tools
 from qbench.benchmarks.suite import Sample, Score, ToolBox, ToolResult
-from qbench.benchmarks.transcript import Transcript
+from qbench.benchmarks.transcript import ToolRun, Transcript
 from qbench.errors import ConfigError
 from tests.unit.known_skill import SAMPLES, SUMS, attempt, means
 from tests.unit.test_asking import Says
@@ -88,7 +88,8 @@ async def test_a_python_tool_runs_in_the_sandbox_and_is_no_tool_of_the_sample() 
 
 
 def _decisions(score: Score) -> dict[str, float]:
-    return {key: part for key, part in score.components.items() if not key.startswith("radar")}
+    parts = score.components.items()
+    return {key: part for key, part in parts if not key.startswith(("radar", "strategy"))}
 
 
 def _without(made: Transcript) -> Transcript:
@@ -141,3 +142,34 @@ def test_states_that_differ_in_order_alone_are_one_vote() -> None:
         for rows in ([{"a": 1}, {"b": 2}], [{"b": 2}, {"a": 1}])
     )
     assert answer_key(MCP, OFFICE, one) == answer_key(MCP, OFFICE, two)
+
+
+async def test_the_tests_that_a_prompt_shows_choose_among_candidates() -> None:
+    class Shown(type(SUMS)):  # type: ignore[misc]  # the class of a value
+        """Says that 40 passes every shown test, and nothing else any."""
+
+        def score(self, sample: Sample, transcript: Transcript) -> Score:
+            del sample
+            share = float(transcript.answer == "40")
+            return Score(status="scored", components={"examples": share})
+
+    chat = Says("1", "40", "41")
+    given = replace(means(chat), suite=Shown())
+    made = await attempt("best-of@3:verifier=tests", SAMPLES[0], given)
+    assert made.answer == "40"
+
+
+def test_calls_are_the_vote_where_no_world_remembers_them() -> None:
+    sample = Sample(id="", suite="", task="", level=1, family="", prompt="", tools=("look",))
+    one, two, other = (
+        Transcript(
+            messages=(),
+            turns=(),
+            tool_runs=tuple(
+                ToolRun(turn=0, call_id="", name="look", arguments={"at": at}) for at in order
+            ),
+        )
+        for order in ([1, 2], [2, 1], [1, 3])
+    )
+    keys = [answer_key(SUMS, sample, made) for made in (one, two, other)]
+    assert keys[0] == keys[1] != keys[2]

@@ -2,7 +2,7 @@
 
 A suite may say itself how it reads an answer (``answer_key``); else the rule of ``check`` holds:
 the last number of the last line where a number is asked for, else the last line, and for tools the
-state that they left.
+state that they left, or the calls where there is no state.
 """
 
 from __future__ import annotations
@@ -45,10 +45,16 @@ def answer_key(suite: Suite, sample: Sample, transcript: Transcript) -> str | No
         return answer
     if transcript.end_state is None and sample.end_state is not None:
         return None
-    states = (*transcript.states, transcript.end_state)
     if sample.answer is not None and answer is None:
         return None
-    return msgspec.json.encode([canonical(state).decode() for state in states] + [answer]).decode()
+    done = (*transcript.states, transcript.end_state) if sample.world else _calls(transcript)
+    return msgspec.json.encode([canonical(one).decode() for one in done] + [answer]).decode()
+
+
+def _calls(transcript: Transcript) -> list[tuple[str, object]]:
+    """Return what was called where no world remembers it; the order does not matter."""
+    made = [(run.name, run.arguments) for run in transcript.tool_runs]
+    return sorted(made, key=canonical)
 
 
 def _read(sample: Sample, text: str) -> str | None:

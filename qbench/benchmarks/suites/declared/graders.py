@@ -13,7 +13,7 @@ from typing import Any, cast
 import msgspec
 
 from qbench.benchmarks.scoring.answers import Grade, score_answer
-from qbench.benchmarks.scoring.extraction import Rule, as_letter
+from qbench.benchmarks.scoring.extraction import Rule, as_letter, extract
 from qbench.benchmarks.scoring.math_answers import grade_math
 from qbench.benchmarks.scoring.plain_numbers import EXACT, PlainNumber, Tolerance, equal, read
 from qbench.benchmarks.suite import Sample, Score
@@ -34,6 +34,8 @@ USUAL: dict[Kind, tuple[Rule, ...]] = {
     "matscibench": ("boxed",),
 }
 """Where a final answer stands when the definition does not say."""
+
+NUMERIC: tuple[Kind, ...] = ("number", "tolerance", "math", "matscibench")
 
 WRITTEN: dict[Rule, str] = {
     "boxed": r"\boxed{%s}",
@@ -69,6 +71,21 @@ def score(sample: Sample, transcript: Transcript) -> Score:
         return Score(status="unscored", reason=matscibench.NO_JUDGE, scorer=scorer)
     rules = rules_of(grader)
     return score_answer(transcript, rules, lambda text: judge(sample, grader, text), scorer=scorer)
+
+
+def reading(sample: Sample, transcript: Transcript) -> str | None:
+    """Return equal texts for answers that the grader reads alike; None where it reads none."""
+    grader = grader_of(sample)
+    rules = rules_of(grader)
+    if not rules:
+        return tidy(transcript.answer) or None
+    found = extract(transcript.answer, rules)
+    if found is None:
+        return None
+    if grader.kind == "choice":
+        return as_letter(found.text, LETTERS[: len(sample.details["choices"])]) or None
+    number = _read(found.text) if grader.kind in NUMERIC else None
+    return str(number.value) if number else tidy(found.text, ignore_case=grader.ignore_case)
 
 
 def _contains(sample: Sample, grader: Grader, transcript: Transcript, scorer: str) -> Score:

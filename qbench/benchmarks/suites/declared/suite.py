@@ -89,6 +89,10 @@ class DeclaredSuite:
         """Judge by the grader that the sample carries."""
         return veiled_score(graders.score(sample, transcript), sample.canary)
 
+    def answer_key(self, sample: Sample, transcript: Transcript) -> str | None:
+        """Return what a vote counts as one answer, as the sample's grader reads it."""
+        return graders.reading(sample, transcript)
+
     def solution(self, sample: Sample) -> tuple[Message, ...]:
         """Return the reply that passes; none where no right reply is known."""
         said = graders.right_reply(sample)
