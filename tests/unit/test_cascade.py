@@ -99,9 +99,9 @@ def test_votes_of_the_cheap_system_hand_on_what_they_disagree_on(store: Store) -
     assert made.pass_rate.value >= cheap.pass_rate.value
     assert [point.handed for point in found.curve] == sorted(p.handed for p in found.curve)
     assert cheap.cost is not None
-    assert dear.cost is not None
-    assert cheap.cost.value == pytest.approx(3 * dear.cost.value, rel=0.2)
-    assert "costs more" in found.finding
+    assert made.cost is not None
+    assert made.cost.value >= cheap.cost.value
+    assert "hands on" in found.finding
 
 
 def test_what_can_always_be_read_is_never_handed_on(store: Store) -> None:
