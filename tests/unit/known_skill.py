@@ -22,7 +22,7 @@ from qbench.workers.engines.skilled import Knowledge, Known, skilled
 from tests.unit.test_asking import nothing
 
 SUMS = load_suite("sums")
-MANY = 240
+MANY = 200
 SAMPLES = SUMS.samples(seed=0, tasks=("add",), levels=(3,), limit=MANY)
 
 

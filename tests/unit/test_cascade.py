@@ -81,7 +81,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
             suite="sums",
             formats=("w4a16",),
             engine="scripted",
-            samples=80,
+            samples=50,
             levels=(2, 3),
             epochs=3,
             noise_floor=False,

@@ -27,7 +27,7 @@ from qbench.workers.others import check_others
 from tests.scripted_runs import made_run
 from tests.unit.known_skill import majority_of, near
 
-SAMPLES = 120
+SAMPLES = 64
 CASCADE = "cascade@3:to={to}:unsure=votes:least=1"
 
 
@@ -99,7 +99,7 @@ def row(block: Block, name: str) -> StrategyRow:
 
 def test_each_suite_has_a_block_and_all_together_the_last(found: StrategyReport) -> None:
     assert [block.suite for block in found.blocks] == ["sums", "mcp", ""]
-    assert [block.samples for block in found.blocks] == [60, 60, 120]
+    assert [block.samples for block in found.blocks] == [32, 32, 64]
 
 
 def test_strategies_recover_their_theory_in_a_whole_run(found: StrategyReport) -> None:
