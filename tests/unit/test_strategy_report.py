@@ -222,3 +222,9 @@ def test_columns_of_other_models_are_zero_where_none_was_asked(made: Made) -> No
     outcomes, systems = made.store.outcomes(made.run), made.store.run(made.run).request.systems
     plain = outcomes.system == outcomes.systems.index(systems[0].id)
     assert np.all(outcomes.cost["others"][plain] == 0)
+
+
+def test_a_leaderboard_says_which_row_is_an_upper_bound(made: Made) -> None:
+    board = leaderboard_of(made.store, made.run)
+    assert "best-of@2 (an upper bound)" in board.finding
+    assert sum("own verdict" in note for note in board.notes) == 1

@@ -31,7 +31,11 @@ def summary(rows: Sequence[Row], margin: float, noise: NoiseFloor | None = None)
         f"[{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
     )
     others = [row for row in rows if row is not baseline and not row.replica]
-    said = [f"{name[row.system_id]} {against(row.verdict, margin, noise)}" for row in others]
+    said = [
+        f"{name[row.system_id]}{' (an upper bound)' if row.caveat else ''} "
+        f"{against(row.verdict, margin, noise)}"
+        for row in others
+    ]
     return f"{'; '.join([start, *said])}."
 
 
@@ -96,6 +100,8 @@ def notes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, ...]:
         for row in rows
         if row.path == "weight-only fallback" and not row.replica
     ]
+    names = short_names(rows)
+    said += [f"{names[row.system_id]}: {row.caveat}." for row in rows if row.caveat]
     said += _unpriced(evidence, rows)
     priced = [systems[row.system_id] for row in rows if row.cost]
     said += energy_notes(evidence, priced, unpriced=any(row.validity.unpriced for row in rows))
@@ -103,7 +109,6 @@ def notes(evidence: Evidence, rows: Sequence[Row]) -> tuple[str, ...]:
     said += _checkpoints(served) + kernel_notes(served)
     said += startup_notes(served) + parser_notes(served)
     if evidence.noise is not None:
-        names = short_names(rows)
         judged = [row for row in rows if row.verdict.kind != "baseline" and not row.replica]
         said.append(
             noise_line(evidence.noise, [(names[row.system_id], row.verdict) for row in judged])

@@ -20,6 +20,7 @@ from qbench.benchmarks.analysis.frontier.pareto import losses, members
 from qbench.benchmarks.analysis.outcomes import SCORED, UNSCORED
 from qbench.benchmarks.analysis.resampling import percentile_interval
 from qbench.benchmarks.analysis.validity import Counts
+from qbench.benchmarks.catalogue import load_strategy
 from qbench.service.domain import Basis, Endpoint, System
 from qbench.service.reports.evidence import Evidence, estimate, known_mean
 from qbench.service.reports.findings import notes, summary
@@ -207,6 +208,7 @@ def _row(
         },
         replica=system.replica,
         way=system.way,
+        caveat=load_strategy(system.strategy.name).caveat(system.strategy),
         by_suite=by_suite(evidence, system.id),
     )
 

@@ -143,6 +143,8 @@ class Row(Struct, frozen=True, kw_only=True):
     """1 for the baseline measured once more: the noise floor, not a candidate."""
     way: str = ""
     """The strategy as it is written; empty for ``single``."""
+    caveat: str = ""
+    """What a reader of a strategy's numbers must know: that the suite's own verdict chose."""
     by_suite: dict[str, Estimate] = {}
     """Pass rate by suite, where the run asks several."""
     kernel: str = ""
