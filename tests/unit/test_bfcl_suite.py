@@ -91,6 +91,26 @@ async def test_a_call_that_cannot_be_read_makes_the_reply_no_call() -> None:
     assert not (await judged(sample("irrelevance"), calling(good))).passed
 
 
+async def test_votes_count_the_same_calls_as_the_same_answer() -> None:
+    asked = sample("parallel")
+    first = await replied(asked, calling('{"a": 2, "b": 3}', '{"a": 4, "b": 3}'))
+    again = await replied(asked, calling('{"b": 3, "a": 4.0}', '{"b": 3, "a": 2}'))
+    other = await replied(asked, calling('{"a": 2, "b": 3}'))
+    broken = await replied(asked, calling('{"a": 2'))
+    silent = await replied(asked, (Message(role="assistant", content="None fits."),))
+    keys = [SUITE.answer_key(asked, one) for one in (first, again, other, broken, silent)]
+    assert keys[0] == keys[1] != keys[2]
+    assert keys[3:] == [None, "no call"]
+
+
+def test_votes_count_the_same_states_as_the_same_answer() -> None:
+    asked = sample("multi_turn_base")
+    states = [turn["state"] for turn in asked.details["turns"]]
+    whole = Transcript(messages=(), turns=(), states=tuple(states[:2]), end_state=states[2])
+    assert SUITE.answer_key(asked, whole) == SUITE.answer_key(asked, replace(whole, answer="x"))
+    assert SUITE.answer_key(asked, replace(whole, states=())) is None
+
+
 @pytest.mark.parametrize("task", MULTI_TURN)
 def test_multi_turn_samples_carry_what_each_turn_should_leave(task: str) -> None:
     asked = sample(task)

@@ -133,15 +133,15 @@ def same_json(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) ->
 
 def _canonical(value: Mapping[str, Any] | None) -> bytes:
     """Write ``value`` so that equal JSON values have equal bytes."""
-    return msgspec.json.encode(_whole(value), order="deterministic")
+    return msgspec.json.encode(whole(value), order="deterministic")
 
 
-def _whole(value: Any) -> Any:
+def whole(value: Any) -> Any:
     """Turn floats without a fraction into integers, everywhere in ``value``."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
+        return {key: whole(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_whole(item) for item in value]
+        return [whole(item) for item in value]
     return value

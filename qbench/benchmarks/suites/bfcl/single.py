@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from qbench.benchmarks.chat import Message
-from qbench.benchmarks.scoring.decisions import decompose
+from qbench.benchmarks.scoring.decisions import decompose, whole
 from qbench.benchmarks.suite import ReferenceCall, Sample
 from qbench.benchmarks.suites.bfcl import verdicts
 from qbench.benchmarks.suites.bfcl.answering import answer_of
@@ -94,6 +94,19 @@ def calls_of(sample: Sample, runs: tuple[ToolRun, ...]) -> tuple[Called, ...]:
         if run.arguments is not None and run.name
     ]
     return tuple(made) if len(made) == len(first) else ()
+
+
+def key(sample: Sample, transcript: Transcript) -> str | None:
+    """Return equal texts for the same calls in any order; None when a call cannot be read.
+
+    To call nothing is an answer, too.
+    """
+    calls = calls_of(sample, transcript.tool_runs)
+    if transcript.tool_runs and not calls:
+        return None
+    made = [[call.name, whole(call.arguments)] for call in calls]
+    written = [msgspec.json.encode(call, order="deterministic").decode() for call in made]
+    return "\n".join(sorted(written)) or "no call"
 
 
 def components(sample: Sample, transcript: Transcript, *, passed: bool) -> dict[str, float]:

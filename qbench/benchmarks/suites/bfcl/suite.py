@@ -62,6 +62,10 @@ class BfclSuite:
             scorer=f"{self.name}/{self.version}",
         )
 
+    def answer_key(self, sample: Sample, transcript: Transcript) -> str | None:
+        """Return equal texts for the same calls, or for the same states after each message."""
+        return turns.key(sample, transcript) if sample.world else single.key(sample, transcript)
+
     def solution(self, sample: Sample) -> tuple[Message, ...]:
         """Make the answer's calls, turn by turn."""
         return playing.solution(sample)

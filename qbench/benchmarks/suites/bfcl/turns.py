@@ -12,6 +12,8 @@ import ast
 from collections import Counter
 from typing import Any
 
+import msgspec
+
 from qbench.benchmarks.agent.replies import clean
 from qbench.benchmarks.scoring.decisions import decompose as components
 from qbench.benchmarks.suite import FollowUp, ReferenceCall, Sample
@@ -24,7 +26,7 @@ MORE_TOOLS = "There are more tools now. Please go on with what you could not do.
 """Said where functions are handed in later: those turns have no text of their own."""
 
 
-__all__ = ["components", "draw", "wrong"]
+__all__ = ["components", "draw", "key", "wrong"]
 
 
 def draw(task: str, entry: Entry, answer: Answer | None) -> Sample | None:
@@ -108,6 +110,14 @@ def wrong(sample: Sample, transcript: Transcript) -> str:
         if reason:
             return f"Turn {number + 1}: {reason}"
     return ""
+
+
+def key(sample: Sample, transcript: Transcript) -> str | None:
+    """Return equal texts for the same states; None when the attempt ended before its last turn."""
+    states = (*transcript.states, transcript.end_state)
+    if len(states) != len(sample.details["turns"]):
+        return None
+    return msgspec.json.encode(states, order="deterministic").decode()
 
 
 def _read(transcript: Transcript) -> list[ToolRun]:
