@@ -188,7 +188,7 @@ def _by_suite(text: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     whole: set[str] = set()
     for part in filter(None, (part.strip() for part in text.split(","))):
-        name, task = _parted(part)
+        name, task = parted(part)
         found.setdefault(name, set())
         if task:
             found[name].add(task)
@@ -197,7 +197,7 @@ def _by_suite(text: str) -> dict[str, set[str]]:
     return {name: set() if name in whole else tasks for name, tasks in found.items()}
 
 
-def _parted(text: str) -> tuple[str, str]:
+def parted(text: str) -> tuple[str, str]:
     """Split ``suite/task``; a YAML file's path has slashes of its own."""
     path = re.match(r"(.+\.ya?ml)(?:/(.*))?$", text)
     if path:

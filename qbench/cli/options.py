@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from qbench.benchmarks.chat import Sampling
 from qbench.benchmarks.limits import Limits
+from qbench.benchmarks.suites.served.keeping import with_servers
 from qbench.errors import ConfigError, NotFound
 from qbench.service.domain import Basis, Controls, Strategy, Until
 from qbench.service.order import Order
@@ -96,6 +97,10 @@ def read_order(
             "--suite", "-s", help="Suites or suite/task, comma-separated; see `qbench suites`."
         ),
     ] = "mcp",
+    mcp_server: Annotated[
+        list[str] | None,
+        typer.Option(help="COMMAND or URL of your own for --suite FILE.yaml; may be repeated."),
+    ] = None,
     formats: Annotated[
         str, typer.Option("--formats", "-f", help="Comma-separated; see `qbench formats`.")
     ] = "",
@@ -193,7 +198,7 @@ def read_order(
 ) -> tuple[Order, Controls]:
     """Read the options that say what to measure and how."""
     order = Order(
-        suite=suite,
+        suite=with_servers(suite, mcp_server) if mcp_server else suite,
         formats=words(formats),
         models=tuple(model or ()),
         engine=engine,

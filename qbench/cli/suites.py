@@ -69,7 +69,7 @@ def _facts(suite: Suite) -> dict[str, Any]:
 
 def _data(suite: Suite) -> str:
     name = suite.name.partition("@")[0]
-    if suite.generated or (name not in SOURCES and name not in DECLARED):
+    if name not in SOURCES and (suite.generated or name not in DECLARED):
         return "generated"
     origin = origin_of(name)
     return f"here, {origin.version}" if origin else f"qbench suites get {name}"

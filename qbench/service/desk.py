@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from qbench.errors import BrokerDown
 from qbench.service.access import Caller
 from qbench.service.domain import Controls, Priority, Run, RunStatus, fingerprint
+from qbench.service.handed_in import admitted
 from qbench.service.order import Order, to_request
 from qbench.service.plan import new_run
 from qbench.service.queue import HostingState, Waiting
@@ -95,7 +96,7 @@ class Desk:
         before = self._store.sent_before(sent) if sent else None
         if before is not None:
             return Submitted(run=before, created=False)
-        request = to_request(submission.order)
+        request = to_request(admitted(submission.order))
         known = None if submission.fresh else self._store.resumable(request.id)
         if known is not None and sent is None:
             return Submitted(run=self._take_up(known, submission.controls), created=False)

@@ -13,6 +13,7 @@ from msgspec import Struct
 from qbench.benchmarks.analysis.runs.drift import DriftReport, Watch
 from qbench.errors import ConfigError
 from qbench.service.domain import Basis, Controls, Priority
+from qbench.service.handed_in import admitted
 from qbench.service.order import Order, refuse_sequential, to_request
 
 Act = Literal["run", "reprice"]
@@ -209,7 +210,7 @@ def checked(what: Recurring, now: datetime) -> datetime:
     _check_watch(what)
     _check_delivery(what.delivery)
     if what.act == "run":
-        refuse_sequential(to_request(what.order))
+        refuse_sequential(to_request(admitted(what.order)))
     return next_at(what.cron, what.timezone, now)
 
 

@@ -56,8 +56,9 @@ def test_a_task_with_state_is_judged_by_it_and_its_solution_uses_offered_tools(t
             assert not same(sample.end_state, job.settled(sample.start_state))
 
 
-def test_blunders_never_say_the_right_answer() -> None:
+def test_blunders_begin_otherwise_and_never_say_the_right_answer() -> None:
     for sample in drawn(300):
+        assert SUITE.blunder(sample)[0] != SUITE.solution(sample)[0]
         if sample.answer is not None and sample.reference:
             assert not answered(sample.answer, SUITE.blunder(sample)[-1].content), sample.id
 

@@ -13,6 +13,9 @@ from qbench.benchmarks.catalogue import SUITES, load_suite
 
 ASKED = {
     ("mcp", "1"): "5aefb884a5c0d624",
+    ("mcp-servers", "1"): "45060e268c841882",
+    ("open", "1"): "077949b718f32673",
+    ("tools-at-scale", "1"): "b70f372afb29d494",
     ("sums", "1"): "523391dce5de43ef",
 }
 """Digest over the ids of drawn samples, which hold digests of all they say."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -136,16 +136,9 @@ class _SeatToolBox:
         refusal = self._place.refuse(name, arguments)
         if refusal:
             return ToolResult(text=refusal, is_error=True)
-        real = _mapped(arguments, self._inward)
-        answer = call_client(self._client, name, real)
+        answer = call_client(self._client, name, inward(arguments, self._data))
         said = await self._process.ask(name, self._process.timeouts.call, answer)
         return ToolResult(text=said.text.replace(str(self._data), ROOT), is_error=said.is_error)
-
-    def _inward(self, text: str) -> str:
-        """Turn ``/data`` and paths below it into the real ones."""
-        if text == ROOT or text.startswith(f"{ROOT}/"):
-            return f"{self._data}{text.removeprefix(ROOT)}"
-        return text
 
     async def end_state(self, answer: str = "") -> dict[str, Any] | None:
         """Read the world from disk. Raises ToolServerError."""
@@ -159,14 +152,15 @@ class _SeatToolBox:
             ) from error
 
 
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """Apply ``change`` to every text in a JSON value, keys excepted."""
+def inward(value: Any, folder: Path) -> Any:
+    """Put ``folder`` in the place of ``/data`` in a JSON value, keys excepted."""
     if isinstance(value, str):
-        return change(value)
+        below = value == ROOT or value.startswith(f"{ROOT}/")
+        return f"{folder}{value.removeprefix(ROOT)}" if below else value
     if isinstance(value, list):
-        return [_mapped(part, change) for part in value]
+        return [inward(part, folder) for part in value]
     if isinstance(value, dict):
-        return {key: _mapped(part, change) for key, part in value.items()}
+        return {key: inward(part, folder) for key, part in value.items()}
     return value
 
 

@@ -22,6 +22,7 @@ from mcp.types import (
 
 from qbench.benchmarks.chat import ToolSpec
 from qbench.benchmarks.servers.host import RESET, STATE_URI
+from qbench.benchmarks.servers.http import HttpServer
 from qbench.benchmarks.servers.launcher import Launcher
 from qbench.benchmarks.servers.process import ServerProcess, Timeouts
 from qbench.benchmarks.servers.world import World
@@ -235,9 +236,12 @@ class ServerPool:
 
 @asynccontextmanager
 async def connect(
-    params: StdioServerParameters, tools: Sequence[str] = (), *, timeouts: Timeouts | None = None
+    params: StdioServerParameters | HttpServer,
+    tools: Sequence[str] = (),
+    *,
+    timeouts: Timeouts | None = None,
 ) -> AsyncIterator[ToolBox]:
-    """Start any MCP server that speaks stdio and offer its ``tools``, by default all of them.
+    """Start an MCP server, or reach one at a URL, and offer its ``tools``, by default all.
 
     Raises:
         ToolServerError: it did not start or list its tools.

@@ -12,6 +12,9 @@ from qbench.benchmarks.suites.declared import conversation, keeping
 from qbench.benchmarks.suites.declared.conversation import ConversationSuite
 from qbench.benchmarks.suites.declared.definition import Definition, converted, read_yaml
 from qbench.benchmarks.suites.declared.suite import DeclaredSuite
+from qbench.benchmarks.suites.served.definition import is_served
+from qbench.benchmarks.suites.served.keeping import kept
+from qbench.benchmarks.suites.served.suite import ServedSuite, load_served
 
 ENDINGS = (".yaml", ".yml")
 WORLD = "world"
@@ -20,6 +23,8 @@ WORLD = "world"
 
 def load_declared(name: str) -> Suite:
     """Make the suite of a YAML file, one that ships, or one kept under ``NAME@DIGEST``.
+
+    A file may declare tasks over MCP servers, too.
 
     Raises:
         ConfigError: the file is no definition, or this machine does not have the suite.
@@ -30,6 +35,9 @@ def load_declared(name: str) -> Suite:
     if name.endswith(ENDINGS):
         path = Path(name).expanduser()
         return _suite(read_yaml(path), path, "")
+    served = kept(name)
+    if served is not None:
+        return ServedSuite(served)
     if name.partition("@")[0] in shipped_names():
         now = DeclaredSuite(shipped(name.partition("@")[0]))
         if now.name == name:
@@ -40,6 +48,8 @@ def load_declared(name: str) -> Suite:
 def _suite(raw: dict[str, Any], path: Path, name: str) -> Suite:
     if WORLD in raw:
         return ConversationSuite(conversation.converted(raw, path), name=name)
+    if is_served(raw):
+        return load_served(path)
     return DeclaredSuite(converted(raw, path), name=name)
 
 

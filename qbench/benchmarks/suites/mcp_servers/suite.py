@@ -86,12 +86,19 @@ class McpServersSuite:
         return played(sample)
 
     def blunder(self, sample: Sample) -> tuple[Message, ...]:
-        """Get an answer a little wrong, leave out what matters, or meddle where nothing is due."""
+        """Get an answer a little wrong, leave out what matters, or meddle where nothing is due.
+
+        The first message differs from the solution's: a scripted model that is asked again sees
+        from it which of the two it plays.
+        """
         if not sample.reference:
-            return played(replace(sample, reference=(_job(sample).needless,)))
-        if sample.answer is not None:
-            return played(replace(sample, answer=_beside(sample.answer)))
-        return played(replace(sample, reference=_incomplete(sample)))
+            made = played(replace(sample, reference=(_job(sample).needless,)))
+        elif sample.answer is not None:
+            made = played(replace(sample, answer=_beside(sample.answer)))
+        else:
+            made = played(replace(sample, reference=_incomplete(sample)))
+        said = f"I think I know. {made[0].content}".strip()
+        return (replace(made[0], content=said), *made[1:])
 
 
 def _job(sample: Sample) -> Job:

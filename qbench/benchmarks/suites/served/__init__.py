@@ -1,0 +1,1 @@
+"""Suites over MCP servers of the user's, declared in one YAML file."""
