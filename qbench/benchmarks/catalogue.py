@@ -19,6 +19,7 @@ SUITES = {
     "open": "qbench.benchmarks.suites.open:OpenSuite",
     "prompts": "qbench.benchmarks.suites.prompts:PromptsSuite",
     "mcp-servers": "qbench.benchmarks.suites.mcp_servers.suite:McpServersSuite",
+    "reasoning": "qbench.benchmarks.suites.reasoning.suite:ReasoningSuite",
     "sums": "qbench.benchmarks.suites.sums:SumsSuite",
     "tools-at-scale": "qbench.benchmarks.suites.tools_at_scale.suite:ToolsAtScaleSuite",
 }
