@@ -15,6 +15,7 @@ from qbench.errors import ConfigError, NotFound
 
 SUITES = {
     "bfcl": "qbench.benchmarks.suites.bfcl.suite:BfclSuite",
+    "code": "qbench.benchmarks.suites.code.suite:CodeSuite",
     "mcp": "qbench.benchmarks.suites.mcp:McpSuite",
     "open": "qbench.benchmarks.suites.open:OpenSuite",
     "prompts": "qbench.benchmarks.suites.prompts:PromptsSuite",
