@@ -16,6 +16,8 @@ from qbench.errors import ConfigError, NotFound
 SUITES = {
     "bfcl": "qbench.benchmarks.suites.bfcl.suite:BfclSuite",
     "code": "qbench.benchmarks.suites.code.suite:CodeSuite",
+    "humaneval": "qbench.benchmarks.suites.code.published.suite:HumanEvalSuite",
+    "mbpp": "qbench.benchmarks.suites.code.published.suite:MbppSuite",
     "mcp": "qbench.benchmarks.suites.mcp:McpSuite",
     "open": "qbench.benchmarks.suites.open:OpenSuite",
     "prompts": "qbench.benchmarks.suites.prompts:PromptsSuite",
@@ -58,6 +60,8 @@ STRATEGIES = {
 }
 
 SOURCES: dict[str, str] = {
+    "humaneval": "qbench.benchmarks.suites.code.published.records:get_humaneval",
+    "mbpp": "qbench.benchmarks.suites.code.published.records:get_mbpp",
     "bfcl": "qbench.benchmarks.suites.bfcl.source:get",
     "prompts": "qbench.benchmarks.suites.prompts:get",
     "mcp-servers": "qbench.benchmarks.suites.mcp_servers.getting:get",

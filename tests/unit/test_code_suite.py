@@ -9,17 +9,21 @@ from typing import Any
 import msgspec
 import pytest
 
+from qbench.benchmarks.catalogue import strategy_of
 from qbench.benchmarks.sandbox.program import Outcome
+from qbench.benchmarks.scoring.examples import examples_passed
+from qbench.benchmarks.strategies.best_of import BestOf
 from qbench.benchmarks.suite import Sample, Score
 from qbench.benchmarks.suites.code.drawing import FAMILIES, attempted, compiled
 from qbench.benchmarks.suites.code.executing import State
 from qbench.benchmarks.suites.code.extraction import extract_program, fenced
-from qbench.benchmarks.suites.code.judging import examples_passed, judge_state
+from qbench.benchmarks.suites.code.judging import judge_state
 from qbench.benchmarks.suites.code.ladders import LADDERS
 from qbench.benchmarks.suites.code.performing import Measured, placed, summed_up
 from qbench.benchmarks.suites.code.problem import drawn_problem, filled
 from qbench.benchmarks.suites.code.suite import CodeSuite
 from qbench.benchmarks.suites.code.verdicts import Case, judged, same_value
+from qbench.benchmarks.suites.sums import SumsSuite
 from qbench.benchmarks.transcript import Transcript
 
 SUITE = CodeSuite()
@@ -183,3 +187,15 @@ def test_nothing_is_told_of_speed_on_a_machine_that_is_too_loud() -> None:
     slow = placed(Measured(cost_ns=0, references_ns=(9, 4, 1), noise=0.1, rounds=2))
     assert slow is not None
     assert slow.index == -1
+
+
+def test_the_examples_verify_a_candidate() -> None:
+    state = State(examples=({"passed": True}, {"passed": False}), tests=({"passed": True},))
+    told = Transcript(messages=(), turns=(), end_state=msgspec.to_builtins(state))
+    assert examples_passed(told) == 0.5
+
+
+def test_best_of_verifies_by_tests_only_where_the_prompt_shows_some() -> None:
+    strategy = strategy_of("best-of@4:verifier=tests")
+    assert BestOf().refuse(strategy, SUITE) == ""
+    assert "show no tests" in BestOf().refuse(strategy, SumsSuite())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,6 +31,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sandbox: str = ""
     examples: tuple[dict[str, Any], ...] = ()
     """Verdicts of the tests that the prompt shows: a verifier may use them."""
+    base: tuple[dict[str, Any], ...] = ()
+    """Those of ``tests`` that the set's first version has, where a later one added some."""
     tests: tuple[dict[str, Any], ...] = ()
     """Verdicts of the hidden tests."""
     measured: Measured | None = None
@@ -39,13 +41,17 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     peak_bytes: int = 0
 
 
+Execute = Callable[[Sample, str], Awaitable[State]]
+"""Runs an answer to a sample."""
+
+
 class _Programs:
     """Offers no tool; runs the answer's program when asked for the end state."""
 
     specs: tuple[ToolSpec, ...] = ()
 
-    def __init__(self, sample: Sample) -> None:
-        self._sample = sample
+    def __init__(self, sample: Sample, execute: Execute) -> None:
+        self._sample, self._execute = sample, execute
 
     async def call(self, name: str, arguments: dict[str, Any]) -> ToolResult:
         """Refuse any call."""
@@ -54,24 +60,27 @@ class _Programs:
 
     async def end_state(self, answer: str = "") -> dict[str, Any] | None:
         """Run the program in ``answer`` on all tests and return the verdicts."""
-        state: dict[str, Any] = msgspec.to_builtins(await executed(self._sample, answer))
+        state: dict[str, Any] = msgspec.to_builtins(await self._execute(self._sample, answer))
         return state
 
 
-class _Sandboxes:
+class Boxes:
     """Opens one box for each attempt; the sandbox itself bounds how many programs run."""
+
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
 
     @asynccontextmanager
     async def open(self, sample: Sample) -> AsyncIterator[_Programs]:
         """Lease nothing."""
-        yield _Programs(sample)
+        yield _Programs(sample, self._execute)
 
 
 @asynccontextmanager
 async def executing() -> AsyncIterator[Environment]:
     """Yield the environment. Raises ConfigError when there is no sandbox."""
     await sandbox_kind()
-    yield _Sandboxes()
+    yield Boxes(executed)
 
 
 async def executed(sample: Sample, answer: str) -> State:

@@ -48,22 +48,14 @@ def parts_of(state: State) -> dict[str, float]:
         "stopped": float(state.status not in ("ok", "exit")),
         "tests": share(state.tests),
     }
+    if state.base:
+        parts["tests.base"] = share(state.base)
     return parts | ({"examples": share(state.examples)} if state.examples else {})
 
 
 def share(verdicts: Sequence[dict[str, Any]]) -> float:
     """Return the share of tests passed."""
     return sum(one["passed"] for one in verdicts) / len(verdicts) if verdicts else 0.0
-
-
-def examples_passed(transcript: Transcript) -> float:
-    """Return the share of the prompt's examples that an answer passes: a verifier of candidates.
-
-    0 where there is no program or it was not run.
-    """
-    if transcript.end_state is None:
-        return 0.0
-    return share(msgspec.convert(transcript.end_state, State).examples)
 
 
 def _why(state: State) -> str:

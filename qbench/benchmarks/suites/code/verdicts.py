@@ -23,6 +23,8 @@ class Case(Struct, frozen=True, kw_only=True):
 
     args: list[Any]
     expected: Any
+    tolerance: float = _TOLERANCE
+    """Absolute, for numbers."""
 
 
 class Verdict(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -114,18 +116,21 @@ def _verdict(line: _Line | None, case: Case, missing: str) -> Verdict:
         return Verdict(passed=False, why=missing)
     if line.error is not None:
         return Verdict(passed=False, why=line.error, cpu_ns=line.cpu_ns)
-    right = same_value(line.value, case.expected)
+    right = same_value(line.value, case.expected, case.tolerance)
     return Verdict(passed=right, why="" if right else "Another value.", cpu_ns=line.cpu_ns)
 
 
-def same_value(one: object, other: object) -> bool:
+def same_value(one: object, other: object, tolerance: float = _TOLERANCE) -> bool:
     """Whether two JSON values are equal: numbers within a tolerance, true is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, int | float) and isinstance(other, int | float):
-        return one == other or math.isclose(one, other, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+        return one == other or math.isclose(one, other, rel_tol=_TOLERANCE, abs_tol=tolerance)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same_value, one, other))
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all(same_value(a, b, tolerance) for a, b in pairs)
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same_value(one[k], other[k]) for k in one)
+        return one.keys() == other.keys() and all(
+            same_value(one[key], other[key], tolerance) for key in one
+        )
     return type(one) is type(other) and one == other
