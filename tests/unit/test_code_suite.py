@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from qbench.benchmarks.catalogue import strategy_of
+from qbench.benchmarks.catalogue import load_suite, strategy_of
 from qbench.benchmarks.sandbox.program import Outcome
 from qbench.benchmarks.scoring.examples import examples_passed
 from qbench.benchmarks.strategies.best_of import BestOf
@@ -23,7 +23,6 @@ from qbench.benchmarks.suites.code.performing import Measured, placed, summed_up
 from qbench.benchmarks.suites.code.problem import drawn_problem, filled
 from qbench.benchmarks.suites.code.suite import CodeSuite
 from qbench.benchmarks.suites.code.verdicts import Case, judged, same_value
-from qbench.benchmarks.suites.sums import SumsSuite
 from qbench.benchmarks.transcript import Transcript
 
 SUITE = CodeSuite()
@@ -198,4 +197,4 @@ def test_the_examples_verify_a_candidate() -> None:
 def test_best_of_verifies_by_tests_only_where_the_prompt_shows_some() -> None:
     strategy = strategy_of("best-of@4:verifier=tests")
     assert BestOf().refuse(strategy, SUITE) == ""
-    assert "show no tests" in BestOf().refuse(strategy, SumsSuite())
+    assert "show no tests" in BestOf().refuse(strategy, load_suite("sums"))

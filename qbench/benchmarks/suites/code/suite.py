@@ -23,7 +23,7 @@ class CodeSuite:
     tasks: tuple[str, ...] = ("python", "javascript")
     further_tasks: tuple[str, ...] = ("performance",)
     """Asked for by name: measuring takes seconds of processor time for each attempt."""
-    levels = (1, 2, 3, 4, 5)
+    levels: tuple[int, ...] = (1, 2, 3, 4, 5)
     description = (
         "Programming problems with hidden tests, run in a sandbox: Python, JavaScript, speed"
     )

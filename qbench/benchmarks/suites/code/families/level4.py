@@ -183,8 +183,8 @@ function $f($p) {
   return best.has($p) ? best.get($p) : $none;
 }
 """,
-    python_slip=("range(1, $most + 1)", "range(1, $most)"),
-    javascript_slip=("n <= $most", "n < $most"),
+    python_slip=("found[now] = used + n", "found[now] = used + 1"),
+    javascript_slip=("set(now, used + n)", "set(now, used + 1)"),
 )
 
 
