@@ -12,7 +12,6 @@ import pytest
 from qbench.benchmarks.catalogue import SUITES, load_suite
 
 ASKED = {
-    ("code", "1"): "566460281fb621b5",
     ("mcp", "1"): "5aefb884a5c0d624",
     ("mcp-servers", "1"): "45060e268c841882",
     ("open", "1"): "077949b718f32673",
