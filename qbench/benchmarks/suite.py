@@ -139,6 +139,9 @@ class Suite(Protocol):
     """Of the questions: an SPDX name, or ``own`` for what qbench makes itself."""
     generated: bool
     """Drawn from a seed without end; False for a finite set of data."""
+    tokens: int
+    """Most tokens of one attempt, prompts and replies of all its calls, where the user sets none:
+    above what a right way of working takes, so that the limit stops only a model that is lost."""
 
     def samples(
         self, *, seed: int, tasks: Sequence[str], levels: Sequence[int], limit: int

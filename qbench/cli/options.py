@@ -176,8 +176,8 @@ def read_order(
     ] = 0,
     turns: Annotated[int, typer.Option(help="Most model calls for each message of the user.")] = 40,
     token_limit: Annotated[
-        int, typer.Option(help="Most tokens of one attempt, prompts and replies of all its calls.")
-    ] = 32_768,
+        int, typer.Option(help="Most tokens of one attempt, over all its calls [default: by suite]")
+    ] = 0,
     time_limit: Annotated[float, typer.Option(help="Most seconds of one attempt.")] = 300.0,
     tool_protocol: Annotated[
         str, typer.Option(help="native, or text for models without tool calls.")
@@ -213,7 +213,7 @@ def read_order(
         strategies=words(strategies),
         strategy=strategy(tool_protocol, examples=examples),
         sampling=Sampling(temperature=temperature, top_p=top_p, max_tokens=max_tokens),
-        limits=Limits(turns=turns, tokens=token_limit, seconds=time_limit),
+        limits=Limits(turns=turns, tokens=token_limit or Limits().tokens, seconds=time_limit),
         until=until_of(until),
         options=pairs(option or ()),
     )

@@ -47,8 +47,20 @@ def listing(context: typer.Context, json: Json = False) -> None:
     if json:
         console.raw(to_json({"schema": SCHEMA, "suites": facts}))
         return
-    headers = ("Suite", "Version", "Tasks", "Levels", "Licence", "Data", "What it asks")
-    tables.rows_of(headers, ([_listed(value) for value in fact.values()] for fact in facts))
+    headers = ("Suite", "Version", "Tasks>", "Levels", "Licence", "Data", "What it asks")
+    tables.rows_of(headers, map(_row, facts))
+    if any(fact["data"] == MISSING for fact in facts):
+        _say(f"{MISSING}: fetch it once with `qbench suites get SUITE`.")
+
+
+MISSING = "not here"
+
+
+def _row(fact: dict[str, Any]) -> tuple[str, ...]:
+    levels = fact["levels"]
+    span = f"{levels[0]}–{levels[-1]}" if len(levels) > 1 else str(levels[0])
+    told = (fact[name] for name in ("license", "data", "description"))
+    return (fact["name"], fact["version"], str(len(fact["tasks"])), span, *told)
 
 
 def _say(line: str) -> None:
@@ -72,11 +84,7 @@ def _data(suite: Suite) -> str:
     if name not in SOURCES and (suite.generated or name not in DECLARED):
         return "generated"
     origin = origin_of(name)
-    return f"here, {origin.version}" if origin else f"qbench suites get {name}"
-
-
-def _listed(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return f"here, {origin.version[:12]}" if origin else MISSING
 
 
 @suites.command()
@@ -102,7 +110,10 @@ suites.command()(new)
 def show(
     name: Name, number: Number = 1, seed: Seed = 0, level: Level = "", json: Json = False
 ) -> None:
-    """Show samples as they are asked."""
+    """Show samples as they are asked, and which tasks there are."""
+    if not json:
+        suite, tasks = asked(name)
+        _say(f"{suite.name} {suite.version}, {suite.license}. Tasks: {', '.join(tasks)}.")
     for sample in _samples(name, number, seed, level):
         if json:
             console.raw(msgspec.json.encode(sample))

@@ -97,7 +97,7 @@ def to_request(order: Order) -> Request:
         epochs=order.epochs,
         seed=order.seed,
         margin=order.margin,
-        limits=order.limits,
+        limits=_limits(order, suite),
         until=order.until,
     )
 
@@ -207,6 +207,13 @@ def _system(order: Order, model: str, fmt: str, strategy: Strategy) -> System:
         options=order.options,
     )
     return replace(system, base_url=order.base_url) if engine == "external" else system
+
+
+def _limits(order: Order, suite: Suite) -> Limits:
+    """Take the suite's limit of tokens where nobody set another."""
+    if order.limits.tokens != Limits().tokens:
+        return order.limits
+    return replace(order.limits, tokens=suite.tokens)
 
 
 DRAWN_TEMPERATURE = 0.7

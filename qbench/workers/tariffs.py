@@ -9,8 +9,10 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from qbench.benchmarks.catalogue import most_paths
 from qbench.benchmarks.chat import Turn
 from qbench.benchmarks.limits import Limits
+from qbench.errors import ConfigError
 from qbench.service.apiprices import installed_litellm, price_lookup, price_missing
 from qbench.service.attribution import PriceAt, api_lines, call_dollars
 from qbench.service.domain import Attempt, Controls, Endpoint, LedgerLine, Request, System
@@ -114,14 +116,23 @@ def check_budget(request: Request, controls: Controls, book: PriceBook) -> None:
 
     Raises:
         PriceMissing: a system has no price, so that its spending would be unknown.
+        ConfigError: one attempt may cost more than all of it.
 
     """
     if controls.budget is None:
         return
     for system in request.systems:
         tariff = planned_tariff(system, controls, book)
-        if system.engine == "api" and not tariff.worst(request.limits):
+        worst = tariff.worst(request.limits, most_paths(system.strategy))
+        if system.engine == "api" and not worst:
             raise price_missing(system.model, book)
+        if worst > controls.budget:
+            raise ConfigError(
+                f"One attempt of {system.label} may cost ${worst:.2f} (all "
+                f"{request.limits.tokens:,} tokens used), more than the budget of "
+                f"${controls.budget}: none could start.",
+                hint="Raise --budget, or lower --token-limit.",
+            )
         if system.engine != "api" and tariff.machine is None:
             hardware = controls.hardware or expected_hardware(system) or f"{system.engine} engine"
             raise book.machine_missing(hardware)

@@ -29,6 +29,7 @@ class OpenSuite:
     description = "Open prompts without a right answer, for qbench arena"
     license = "own"
     generated = True
+    tokens = 32_768
 
     def samples(
         self, *, seed: int, tasks: Sequence[str], levels: Sequence[int], limit: int

@@ -47,6 +47,7 @@ class PromptsSuite:
     description = "Your own open prompts, for qbench arena"
     license = "yours"
     generated = False
+    tokens = 32_768
 
     def samples(
         self, *, seed: int, tasks: Sequence[str], levels: Sequence[int], limit: int

@@ -31,6 +31,7 @@ class Several:
         self.levels = tuple(sorted({level for suite in suites for level in suite.levels}))
         self.description = "; ".join(suite.description for suite in suites)
         self.license = ", ".join(dict.fromkeys(suite.license for suite in suites))
+        self.tokens = max(suite.tokens for suite in suites)
         self.generated = all(suite.generated for suite in suites)
 
     def samples(

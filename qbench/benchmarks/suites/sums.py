@@ -31,6 +31,7 @@ class SumsSuite:
     description = "Small arithmetic without tools: add, subtract, multiply"
     license = "own"
     generated = True
+    tokens = 32_768
 
     def samples(
         self, *, seed: int, tasks: Sequence[str], levels: Sequence[int], limit: int

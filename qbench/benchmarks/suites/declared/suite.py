@@ -30,6 +30,7 @@ class DeclaredSuite:
     """
 
     generated = False
+    tokens = 32_768
 
     def __init__(self, definition: Definition, *, name: str = "") -> None:
         self.definition = definition

@@ -55,6 +55,7 @@ class McpServersSuite:
     description = "Tool use over third-party MCP servers: time, git, sqlite, files, memory"
     license = "own"
     generated = True
+    tokens = 131_072
 
     def samples(
         self, *, seed: int, tasks: Sequence[str], levels: Sequence[int], limit: int
