@@ -56,6 +56,7 @@ class ToolsAtScaleSuite:
     description = "Tools retrieved from catalogues of 100, 300, 1,000 and 3,000 before the model"
     license = "own"
     generated = True
+    tokens = 262_144
 
     def samples(
         self, *, seed: int, tasks: Sequence[str], levels: Sequence[int], limit: int
