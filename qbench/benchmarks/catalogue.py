@@ -177,16 +177,11 @@ def asked(text: str) -> tuple[Suite, tuple[str, ...]]:
             for name, made in suites.items()
             for task in wanted[name] or made.tasks
         }
-    every = tuple(dict.fromkeys((*suite.tasks, *further_tasks(suite))))
+    every = tuple(dict.fromkeys((*suite.tasks, *suite.further_tasks)))
     for task in tasks:
         if task not in every:
             raise NotFound.among(f"task of suite {suite.name}", task, every)
     return suite, tuple(task for task in every if task in tasks) or suite.tasks
-
-
-def further_tasks(suite: Suite) -> tuple[str, ...]:
-    """Return the tasks that are asked only when they are named; most suites have none."""
-    return tuple(getattr(suite, "further_tasks", ()))
 
 
 def _by_suite(text: str) -> dict[str, set[str]]:

@@ -133,6 +133,9 @@ class Suite(Protocol):
     name: str
     version: str
     tasks: tuple[str, ...]
+    """Asked where the suite is named alone."""
+    further_tasks: tuple[str, ...]
+    """Asked only where they are named: dear ones, or the same requests in another setting."""
     levels: tuple[int, ...]
     description: str
     license: str

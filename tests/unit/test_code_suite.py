@@ -11,7 +11,6 @@ import pytest
 
 from qbench.benchmarks.catalogue import load_suite, strategy_of
 from qbench.benchmarks.sandbox.program import Outcome
-from qbench.benchmarks.scoring.examples import examples_passed
 from qbench.benchmarks.strategies.best_of import BestOf
 from qbench.benchmarks.suite import Sample, Score
 from qbench.benchmarks.suites.code.drawing import FAMILIES, attempted, compiled
@@ -164,7 +163,6 @@ def test_no_program_is_a_failure_of_its_own_and_no_run_is_no_score() -> None:
         "extraction.failed": 1.0
     }
     assert scored(None).status == "unscored"
-    assert examples_passed(Transcript(messages=(), turns=())) == 0.0
 
 
 def test_speed_is_scored_for_right_programs_only() -> None:
@@ -190,8 +188,7 @@ def test_nothing_is_told_of_speed_on_a_machine_that_is_too_loud() -> None:
 
 def test_the_examples_verify_a_candidate() -> None:
     state = State(examples=({"passed": True}, {"passed": False}), tests=({"passed": True},))
-    told = Transcript(messages=(), turns=(), end_state=msgspec.to_builtins(state))
-    assert examples_passed(told) == 0.5
+    assert scored(state).components["examples"] == 0.5
 
 
 def test_best_of_verifies_by_tests_only_where_the_prompt_shows_some() -> None:

@@ -5,8 +5,6 @@ bound, as in Inference-Time Scaling (arXiv 2504.00294), and nothing that a deplo
 ``verifier=tests`` runs the tests that the prompt shows, not the hidden ones (AlphaCode, arXiv
 2203.07814, filters so). ``verifier=judge`` is a model's rating of each: the system's own, or that
 of ``judge=MODEL``.
-``verifier=tests``: the share of the prompt's own tests that a program passes (suite code).
-``verifier=judge`` is a model's rating of each: the system's own, or that of ``judge=MODEL``.
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qbench.benchmarks.agent.asking import Asking
-from qbench.benchmarks.scoring.examples import examples_passed, shows_tests
 from qbench.benchmarks.strategies.majority import drawn
 from qbench.benchmarks.strategies.rating import rated
 from qbench.benchmarks.strategies.sequential import judges, wants_judge
@@ -62,8 +59,6 @@ class BestOf(Single):
     def refuse(self, strategy: Strategy, suite: Suite) -> str:
         """Refuse a verifier that there is not."""
         verifier = option(self, strategy, "verifier")
-        if verifier == "tests" and not shows_tests(suite):
-            return f"the prompts of {suite.name} show no tests"
         if verifier not in VERIFIERS:
             return f"there is no verifier {verifier!r} (known: {', '.join(VERIFIERS)})"
         if verifier == "tests" and not _shows_tests(suite):
@@ -78,11 +73,6 @@ class BestOf(Single):
         if verifier != "judge":
             judged = checked if verifier == "checker" else tested
             return (best(candidates, judged(asking, candidates)),)
-        if option(self, asking.strategy, "verifier") == "checker":
-            return (best(candidates, checked(asking, candidates)),)
-        if option(self, asking.strategy, "verifier") == "tests":
-            values = [examples_passed(asking.candidate(one)) for one in candidates]
-            return (best(candidates, values),)
         by = "judge" if option(self, asking.strategy, "judge") else ""
         ratings, values = await rated(asking, candidates, by=by)
         chosen = best(candidates, values)

@@ -55,6 +55,7 @@ class McpSuite:
     description = "Tool use over real MCP servers, from one obvious call to many steps"
     license = "own"
     generated = True
+    further_tasks: tuple[str, ...] = ()
     tokens = 131_072
 
     def samples(

@@ -29,6 +29,7 @@ class OpenSuite:
     description = "Open prompts without a right answer, for qbench arena"
     license = "own"
     generated = True
+    further_tasks: tuple[str, ...] = ()
     tokens = 32_768
 
     def samples(

@@ -47,6 +47,7 @@ class PromptsSuite:
     description = "Your own open prompts, for qbench arena"
     license = "yours"
     generated = False
+    further_tasks: tuple[str, ...] = ()
     tokens = 32_768
 
     def samples(

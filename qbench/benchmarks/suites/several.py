@@ -26,7 +26,7 @@ class Several:
         self.further_tasks = tuple(
             f"{suite.name}/{task}"
             for suite in suites
-            for task in getattr(suite, "further_tasks", ())
+            for task in suite.further_tasks
         )
         self.levels = tuple(sorted({level for suite in suites for level in suite.levels}))
         self.description = "; ".join(suite.description for suite in suites)

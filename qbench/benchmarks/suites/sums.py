@@ -31,6 +31,7 @@ class SumsSuite:
     description = "Small arithmetic without tools: add, subtract, multiply"
     license = "own"
     generated = True
+    further_tasks: tuple[str, ...] = ()
     tokens = 32_768
 
     def samples(

@@ -32,6 +32,7 @@ class BfclSuite:
     description = "Berkeley Function Calling Leaderboard v4: which function, with what arguments"
     license = "Apache-2.0"
     generated = False
+    further_tasks: tuple[str, ...] = ()
     tokens = 2_000_000
 
     def samples(

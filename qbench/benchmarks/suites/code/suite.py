@@ -29,8 +29,7 @@ class CodeSuite:
     )
     license = "own"
     generated = True
-    shows_tests = True
-    """Examples in the prompt are run like the hidden tests: see ``scoring.examples``."""
+    tokens = 32_768
 
     def samples(
         self, *, seed: int, tasks: Sequence[str], levels: Sequence[int], limit: int

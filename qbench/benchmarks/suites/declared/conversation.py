@@ -102,6 +102,8 @@ class ConversationSuite:
     """The suite; ``name``: the full name under which it was kept."""
 
     generated = False
+    further_tasks: tuple[str, ...] = ()
+    tokens = 131_072
 
     def __init__(self, definition: Conversation, *, name: str = "") -> None:
         self.definition = definition

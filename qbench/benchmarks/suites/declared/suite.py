@@ -30,6 +30,7 @@ class DeclaredSuite:
     """
 
     generated = False
+    further_tasks: tuple[str, ...] = ()
     tokens = 32_768
 
     def __init__(self, definition: Definition, *, name: str = "") -> None:

@@ -55,6 +55,7 @@ class McpServersSuite:
     description = "Tool use over third-party MCP servers: time, git, sqlite, files, memory"
     license = "own"
     generated = True
+    further_tasks: tuple[str, ...] = ()
     tokens = 131_072
 
     def samples(

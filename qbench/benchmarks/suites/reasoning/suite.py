@@ -56,6 +56,8 @@ class ReasoningSuite:
     description = "Generated puzzles and mathematics in text, answers verified"
     license = "own; questions of eight tasks by reasoning-gym (Apache-2.0)"
     generated = True
+    further_tasks: tuple[str, ...] = ()
+    tokens = 32_768
 
     def samples(
         self, *, seed: int, tasks: Sequence[str], levels: Sequence[int], limit: int

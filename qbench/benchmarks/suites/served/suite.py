@@ -38,6 +38,8 @@ class ServedSuite:
     """The suite of a definition, which is kept."""
 
     generated = False
+    further_tasks: tuple[str, ...] = ()
+    tokens = 131_072
 
     def __init__(self, served: Served) -> None:
         self.served = served

@@ -28,6 +28,8 @@ class PublishedSuite:
     tasks: tuple[str, ...] = ("python",)
     levels = (1,)
     generated = False
+    further_tasks: tuple[str, ...] = ()
+    tokens = 131_072
 
     def __init__(self, name: str, description: str) -> None:
         self.name, self.description = name, description
