@@ -53,7 +53,6 @@ def test_each_stage_is_weighed_on_the_same_requests() -> None:
     without = Stages(rewriting=False)
     ranked = ranking("bm25", request(0, 7).prompt, seed=0, size=100, stages=without)
     assert len(set(ranked)) == len(ranked) == 100
-    assert len(ranked) == 100
     assert rewriting.recall.low <= rewriting.recall.value <= rewriting.recall.high
 
 

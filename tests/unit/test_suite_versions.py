@@ -12,11 +12,13 @@ import pytest
 from qbench.benchmarks.catalogue import SUITES, load_suite
 
 ASKED = {
+    ("code", "1"): "566460281fb621b5",
     ("mcp", "1"): "5aefb884a5c0d624",
+    ("open", "2"): "1a12a12e431bca12",
     ("mcp-servers", "1"): "45060e268c841882",
-    ("open", "1"): "077949b718f32673",
-    ("tools-at-scale", "1"): "b70f372afb29d494",
+    ("reasoning", "1"): "fd6a850083301513",
     ("sums", "1"): "523391dce5de43ef",
+    ("tools-at-scale", "1"): "2fa1c5d6e9591fcd",
 }
 """Digest over the ids of drawn samples, which hold digests of all they say."""
 

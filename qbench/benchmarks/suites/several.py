@@ -24,9 +24,7 @@ class Several:
         self.version = ",".join(suite.version for suite in suites)
         self.tasks = tuple(f"{suite.name}/{task}" for suite in suites for task in suite.tasks)
         self.further_tasks = tuple(
-            f"{suite.name}/{task}"
-            for suite in suites
-            for task in suite.further_tasks
+            f"{suite.name}/{task}" for suite in suites for task in suite.further_tasks
         )
         self.levels = tuple(sorted({level for suite in suites for level in suite.levels}))
         self.description = "; ".join(suite.description for suite in suites)

@@ -33,7 +33,6 @@ PICTURES = {
     "profile": "qbench.cli.pictures.profile:paint",
     "recall": "qbench.cli.pictures.recall:paint",
     "strategies": "qbench.cli.pictures.strategies:paint",
-    "recall": "qbench.cli.pictures.recall:paint",
     "scaling": "qbench.cli.pictures.scaling:paint",
 }
 """Report to the function that paints it on an empty figure: ``paint(figure, report)``."""

@@ -103,7 +103,6 @@ def ranking(
     tools = catalogue(seed, size)
     ranked = [
         [tools[place].name for place in order(made.scores(query))[:DEPTH]]
-        [tools[place].name for place in order(made.scores(query))]
         for query in queries(request, stages)
     ]
     names = in_turn(ranked)

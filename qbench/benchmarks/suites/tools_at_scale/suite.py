@@ -50,13 +50,13 @@ class ToolsAtScaleSuite:
     version = "1"
     tasks = ("bm25@10", "oracle@10")
     """The usual ones: they load no embedding model."""
-    further_tasks = EVERY_TASK
+    further_tasks: tuple[str, ...] = EVERY_TASK
+    tokens = 262_144
     """Asked when they are named."""
     levels = tuple(SIZES)
     description = "Tools retrieved from catalogues of 100, 300, 1,000 and 3,000 before the model"
     license = "own"
     generated = True
-    tokens = 262_144
 
     def samples(
         self, *, seed: int, tasks: Sequence[str], levels: Sequence[int], limit: int
