@@ -27,7 +27,7 @@ from qbench.service.domain import (
 )
 from qbench.service.store import Recorded
 from qbench.service.tracing import tracing
-from qbench.workers.others import Others
+from qbench.workers.others import Marked, Others
 from qbench.workers.traced import TracedChat, TracedTools, attempt_span, tell_outcome
 
 
@@ -111,7 +111,9 @@ def _watch(bench: Bench, canary: str) -> Watch:
     def watch(chat: Chat, tools: ToolBox) -> tuple[Chat, ToolBox]:
         if not tracing():
             return chat, tools
-        traced = TracedChat(chat, bench.system, bench.base_url, canary=canary)
+        other = chat.system if isinstance(chat, Marked) else None
+        url = "" if other else bench.base_url
+        traced = TracedChat(chat, other or bench.system, url, canary=canary)
         return traced, TracedTools(tools, traced)
 
     return watch

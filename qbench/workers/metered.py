@@ -80,7 +80,10 @@ def count(attempt: Attempt, labels: Labels) -> None:
     seconds = (attempt.ended_at - attempt.started_at).total_seconds()
     metrics.ATTEMPT_SECONDS.labels(suite, model, fmt).observe(seconds)
     for turn in attempt.transcript.turns:
-        _count_call(turn, model, fmt)
+        if turn.by:  # another model's, which a strategy asked
+            _count_call(turn, turn.by, "native")
+        else:
+            _count_call(turn, model, fmt)
     if attempt.fault is not None:
         metrics.ERRORS.labels(attempt.fault.kind).inc()
         if attempt.fault.kind in CALL_FAULTS:

@@ -47,8 +47,10 @@ class Others:
 class Marked:
     """A chat whose turns say which model answered."""
 
-    def __init__(self, chat: Chat, model: str) -> None:
+    def __init__(self, chat: Chat, model: str, system: System | None = None) -> None:
         self._chat, self._model = chat, model
+        self.system = system
+        """What answers, for traces; None where nobody knows."""
 
     async def reply(self, request: ChatRequest) -> Turn:
         """Answer, and sign."""
@@ -82,7 +84,7 @@ async def opened(
             serving = await stack.enter_async_context(
                 engine.serve(second, concurrency=concurrency, say=say)
             )
-            made[other.model] = Marked(through(serving.chat, second), other.model)
+            made[other.model] = Marked(through(serving.chat, second), other.model, second)
         yield Others(
             chats={one.role: made[one.model] for one in wanted},
             tariffs={name: keeping(_tariff(one, book), keep) for name, one in _by_model(wanted)},
