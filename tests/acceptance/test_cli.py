@@ -117,7 +117,7 @@ def test_the_same_command_resumes_an_interrupted_run(qbench: Program) -> None:
         (["run", "--suite", "sums", "--option", "accuracy"], "--option key=value"),
         (["leaderboard", "--basis", "saturatd"], "Did you mean saturated?"),
         (["show", "nothing"], "qbench show RUN"),
-        (["export", "--as", "xml"], "Known: jsonl, csv."),
+        (["export", "--as", "xml"], "Known: csv, inspect, jsonl, lm-eval."),
         (["prices", "h100-sxn"], "Did you mean h100-sxm"),
     ],
 )
