@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from qbench.benchmarks.data import Get
-from qbench.benchmarks.strategy import Strategy, Way, read_strategy
+from qbench.benchmarks.strategies.way import Way
+from qbench.benchmarks.strategy import Strategy, read_strategy
 from qbench.benchmarks.suite import Suite
 from qbench.benchmarks.suites.several import Several
 from qbench.errors import ConfigError, NotFound

@@ -1,19 +1,15 @@
-"""Strategy: how one answer is made. A value, how it is written, and what carries it out."""
+"""Strategy: how one answer is made. A value, and how it is written."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from qbench.benchmarks.suite import Suite
 from qbench.errors import ConfigError, NotFound
-
-if TYPE_CHECKING:
-    from qbench.benchmarks.agent.asking import Asking
 
 Option = int | float | str
 
@@ -78,53 +74,31 @@ class Other(Struct, frozen=True, kw_only=True):
     """That it is asked along, at most, in one attempt."""
 
 
-class Way(Protocol):
-    """Carries a strategy out. The strategy modules have one each; they keep no state."""
+class Takes(Protocol):
+    """What a strategy may be told, by which a spelling is read."""
 
-    name: str
-    version: str
-    """Of prompts and procedure: a change of either is another strategy."""
-    description: str
-    number: int
-    """Default of ``n``; 0 where the strategy takes no number."""
-    options: Mapping[str, Option]
-    """Option names with their defaults, which also say the type."""
-    sampled: bool
-    """Draws several answers that should differ: a temperature of 0 would draw one."""
-    alike: bool
-    """Its candidates are independent draws of one kind, so that pass@k has a meaning."""
-
-    def calls(self, strategy: Strategy) -> int:
-        """Return how many paths an attempt takes at most: what a budget must reckon with."""
+    @property
+    def name(self) -> str:
+        """Its name."""
         ...
 
-    def others(self, strategy: Strategy) -> tuple[Other, ...]:
-        """Return the other models it asks, and how often at most."""
+    @property
+    def version(self) -> str:
+        """Of prompts and procedure: a change of either is another strategy."""
         ...
 
-    def caveat(self, strategy: Strategy) -> str:
-        """Say what a reader of its numbers must know; empty for nothing."""
+    @property
+    def number(self) -> int:
+        """Default of ``n``; 0 where the strategy takes no number."""
         ...
 
-    def runs_code(self, strategy: Strategy) -> bool:
-        """Say whether it runs what the model writes, which takes a sandbox."""
-        ...
-
-    def refuse(self, strategy: Strategy, suite: Suite) -> str:
-        """Say why the strategy makes no sense for ``suite``; empty when it does."""
-        ...
-
-    async def make(self, asking: Asking) -> tuple[int, ...]:
-        """Make an attempt; return the accepted paths, the one that answers last.
-
-        Raises:
-            EngineError, ToolServerError: infrastructure failed.
-
-        """
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """Option names with their defaults, which also say the type."""
         ...
 
 
-def read_strategy(text: str, find: Callable[[str], Way]) -> Strategy:
+def read_strategy(text: str, find: Callable[[str], Takes]) -> Strategy:
     """Read ``name``, ``name@n`` or ``name@n:key=value:key=value``.
 
     ``find`` returns the way of a name and raises NotFound.
@@ -149,7 +123,7 @@ def read_strategy(text: str, find: Callable[[str], Way]) -> Strategy:
     )
 
 
-def _number(way: Way, text: str | None) -> int:
+def _number(way: Takes, text: str | None) -> int:
     if text is not None and not way.number:
         raise ConfigError(
             f"The strategy {way.name} takes no number.", hint=f"Write {way.name} alone."
@@ -160,7 +134,7 @@ def _number(way: Way, text: str | None) -> int:
     return number
 
 
-def _options(way: Way, rest: str) -> dict[str, Option]:
+def _options(way: Takes, rest: str) -> dict[str, Option]:
     found: dict[str, Option] = {}
     for part in _NEXT.split(rest):
         if not part:
@@ -174,7 +148,7 @@ def _options(way: Way, rest: str) -> dict[str, Option]:
     return found
 
 
-def _typed(way: Way, key: str, value: str) -> Option:
+def _typed(way: Takes, key: str, value: str) -> Option:
     kind = type(way.options[key])
     try:
         return kind(value)
@@ -185,6 +159,6 @@ def _typed(way: Way, key: str, value: str) -> Option:
         ) from None
 
 
-def option(way: Way, strategy: Strategy, key: str) -> Option:
+def option(way: Takes, strategy: Strategy, key: str) -> Option:
     """Return the value of an option: the strategy's, else the default."""
     return strategy.options.get(key, way.options[key])

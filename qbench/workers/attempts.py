@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from qbench.benchmarks.agent.asking import Asking, Means, Watch, make_attempt
+from qbench.benchmarks.agent.asking import Asking, Means, Watch
 from qbench.benchmarks.agent.loop import AgentOptions, AttemptFailed, Price
 from qbench.benchmarks.catalogue import load_strategy
 from qbench.benchmarks.chat import Chat, Turn
 from qbench.benchmarks.scoring.judging import judge
+from qbench.benchmarks.strategies.way import make_attempt
 from qbench.benchmarks.suite import Environment, Sample, Suite, ToolBox
 from qbench.benchmarks.transcript import Transcript
 from qbench.errors import EngineError, ToolServerError

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 from msgspec import Struct
 
-from qbench.benchmarks.agent.asking import Asking, Means, make_attempt
+from qbench.benchmarks.agent.asking import Asking, Means
 from qbench.benchmarks.agent.loop import AgentOptions
 from qbench.benchmarks.catalogue import load_strategy, load_suite, strategy_of
 from qbench.benchmarks.chat import Chat, Sampling
 from qbench.benchmarks.scoring.judging import judge
+from qbench.benchmarks.strategies.way import make_attempt
 from qbench.benchmarks.suite import Sample, Score
 from qbench.benchmarks.transcript import Transcript
 from qbench.workers.engines.behaviours import seeded

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qbench.benchmarks.agent.asking import Asking, Means, make_attempt
+from qbench.benchmarks.agent.asking import Asking, Means
 from qbench.benchmarks.agent.loop import AgentOptions, AttemptFailed
 from qbench.benchmarks.catalogue import load_suite
 from qbench.benchmarks.chat import ChatRequest, Message, Sampling, Timing, TokenUsage, Turn
 from qbench.benchmarks.scoring.judging import judge
 from qbench.benchmarks.servers.no_tools import NO_TOOLS
 from qbench.benchmarks.strategies.single import Single
+from qbench.benchmarks.strategies.way import make_attempt
 from qbench.benchmarks.strategy import Strategy
 from qbench.benchmarks.suite import FollowUp, Sample, ToolBox
 from qbench.errors import EngineTimeout

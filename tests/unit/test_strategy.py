@@ -8,7 +8,7 @@ import pytest
 
 from qbench.benchmarks.catalogue import strategy_of
 from qbench.benchmarks.strategies.single import Single
-from qbench.benchmarks.strategy import Option, Strategy, Way, read_strategy
+from qbench.benchmarks.strategy import Option, Strategy, Takes, read_strategy
 from qbench.errors import ConfigError, NotFound, QbenchError
 from qbench.service.domain import System
 
@@ -22,7 +22,7 @@ class Vote(Single):
     options: Mapping[str, Option] = {"temperature": 0.7, "judge": "", "rounds": 2}
 
 
-def find(name: str) -> Way:
+def find(name: str) -> Takes:
     if name != "vote":
         raise NotFound.among("strategy", name, ["vote"])
     return Vote()

@@ -15,13 +15,12 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from qbench.benchmarks.agent.loop import AgentOptions, AttemptFailed, Loop, Price
+from qbench.benchmarks.agent.loop import AgentOptions, Loop, Price
 from qbench.benchmarks.chat import Chat, Message, Sampling, ToolSpec
 from qbench.benchmarks.servers.no_tools import NO_TOOLS
-from qbench.benchmarks.strategy import Strategy, Way
+from qbench.benchmarks.strategy import Strategy
 from qbench.benchmarks.suite import Sample, Suite, ToolBox
 from qbench.benchmarks.transcript import CANDIDATE, Path, Transcript
-from qbench.errors import EngineError, ToolServerError
 
 Open = Callable[[Sample], AbstractAsyncContextManager[ToolBox]]
 """Opens a fresh world."""
@@ -248,17 +247,3 @@ def _path(role: str, part: Transcript, turns: int, runs: int) -> Path:
         parse_failures=part.parse_failures,
         seconds=part.seconds,
     )
-
-
-async def make_attempt(way: Way, asking: Asking) -> Transcript:
-    """Let ``way`` make an attempt.
-
-    Raises:
-        AttemptFailed: the engine or a tool server failed; the transcript has what was spent.
-
-    """
-    try:
-        accepted = await way.make(asking)
-    except (EngineError, ToolServerError) as cause:
-        raise AttemptFailed(asking.transcript(), cause) from cause
-    return asking.transcript(accepted)

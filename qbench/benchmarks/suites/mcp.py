@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -29,6 +29,15 @@ WORLDS = {
 
 NO_CALL_SHARE = 0.15
 """Of the samples above level 1: those where the right move is to call nothing."""
+
+NEEDLESS: dict[str, tuple[str, dict[str, Any]]] = {
+    "calendar": ("list_events", {"day": "Monday"}),
+    "inventory": ("list_items", {}),
+    "ledger": ("list_accounts", {}),
+    "tickets": ("list_tickets", {"status": "open"}),
+    "files": ("list_folders", {}),
+}
+"""A call that runs in any state of a world and changes nothing."""
 
 SYSTEM_1 = "Call the one function that does what the user says."
 SYSTEM = (
@@ -83,7 +92,7 @@ class McpSuite:
         """Do nothing, or where nothing is to be done call a tool."""
         if sample.reference:
             return (Message(role="assistant", content="I cannot say."),)
-        return (called(0, sample.tools[0], {}), Message(role="assistant", content="Done."))
+        return (called(0, *NEEDLESS[sample.world]), Message(role="assistant", content="Done."))
 
 
 def draw(seed: int, task: str, level: int, number: int) -> Sample:

@@ -74,10 +74,10 @@ def skilled(
         nonlocal count
         place, sample = find(asked)
         said = [m for m in asked.messages[place + 1 :] if m.role == "assistant"]
-        if said:
-            knew = sample.solution and _same(said[0], sample.solution[0])
-            played = sample.solution if knew else sample.blunder
-        else:
+        begun = [way for way in (sample.solution, sample.blunder) if _began(way, said)]
+        if said and len(begun) < 2:
+            played = begun[0] if begun else sample.blunder
+        else:  # both ways begin alike so far: which is played is drawn where they part
             count += 1
             drawn = ("anew", again, count) if asked.temperature else ("skill", asked.seed)
             luck = draw(*drawn, asked.about or sample.prompt)
@@ -122,8 +122,10 @@ def _place(messages: Sequence[Message], prompt: str) -> int:
     return places[-1] if places else -1
 
 
-def _same(one: Message, other: Message) -> bool:
-    return _essence(one) == _essence(other)
+def _began(way: Sequence[Message], said: Sequence[Message]) -> bool:
+    """Whether a conversation so far is the beginning of ``way``."""
+    ours, theirs = map(_essence, way), map(_essence, said[: len(way)])
+    return bool(way) and all(one == other for one, other in zip(ours, theirs, strict=False))
 
 
 def _essence(message: Message) -> tuple[str, list[tuple[str, str]]]:
