@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from qbench.benchmarks.sandbox.program import Language
 from qbench.benchmarks.suite import Sample
+from qbench.benchmarks.suites.code.climb import Climb
 from qbench.benchmarks.suites.code.families import level1, level2, level3, level4, level5
-from qbench.benchmarks.suites.code.ladders import LADDERS, Climb
+from qbench.benchmarks.suites.code.ladders import LADDERS
 from qbench.benchmarks.suites.code.problem import (
     Family,
     Problem,

@@ -25,9 +25,9 @@ _ROOM = "qbench.benchmarks.suites.mcp_servers"
 TASKS = {
     "time": ("zones", "stateless:TIME"),
     "git": ("gitting", "gitting:PLACE"),
-    "sqlite": ("tables", "tables:PLACE"),
+    "sqlite": ("table_jobs", "tables:PLACE"),
     "filesystem": ("folders", "folders:PLACE"),
-    "memory": ("graphs", "graphs:PLACE"),
+    "memory": ("graph_jobs", "graphs:PLACE"),
     "everything": ("everything", "stateless:EVERYTHING"),
 }
 """Where each task's job and place are defined."""
