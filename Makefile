@@ -15,7 +15,7 @@ help: ## show these words
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("qbench needs Python 3.11 or newer; try: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
-	@echo "Setting up $(VENV): about two minutes, once."
+	@echo "Setting up $(VENV): about four minutes, once."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install -q --disable-pip-version-check $(TORCH) 2>/dev/null \
 		|| $(BIN)/pip install -q --disable-pip-version-check $(TORCH) $(TORCH_INDEX)
