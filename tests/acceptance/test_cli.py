@@ -102,7 +102,7 @@ def test_the_same_command_resumes_an_interrupted_run(qbench: Program) -> None:
     ("arguments", "hint"),
     [
         (["rnu"], "Did you mean run"),
-        (["run", "--suite", "sum"], "Did you mean sums?"),
+        (["run", "--suite", "sum"], "Did you mean sums"),
         (["run", "--suite", "sums/ad"], "Did you mean add"),
         (["run", "--suite", "sums", "--formats", "fp9"], "Did you mean fp8"),
         (["run", "--suite", "sums", "--engine", "scriptd"], "Did you mean scripted?"),

@@ -10,8 +10,9 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
+from qbench.benchmarks.analysis.hypergeometric import pmf
 from qbench.benchmarks.analysis.sums import Floats
 
 Counts = NDArray[np.int64]
@@ -82,7 +83,7 @@ def _power(chances: Floats, number: int) -> Floats:
 
 @cache
 def _hypergeometric(tries: int, passes: int, drawn: int) -> Floats:
-    return np.asarray(stats.hypergeom.pmf(np.arange(drawn + 1), tries, passes, drawn))
+    return pmf(np.arange(drawn + 1), tries, passes, drawn)
 
 
 def _normal(seen: int, shapes: Counts) -> float:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from qbench.benchmarks.analysis.hypergeometric import above, pmf
 from qbench.benchmarks.analysis.sums import Floats
 
 Ints = NDArray[np.int64]
@@ -71,9 +71,9 @@ def voted(n: Ints, c: Ints, ks: Sequence[int]) -> Floats:
     def of_kinds(tries: Ints, passes: Ints) -> Floats:
         deep = wanted <= tries[:, None]
         drawn = np.where(deep, wanted, 0)
-        law = stats.hypergeom(tries[:, None], passes[:, None], drawn)
-        tie = np.where(drawn % 2 == 0, law.pmf(drawn // 2), 0.0)
-        return np.asarray(np.where(deep, law.sf(drawn // 2) + tie / 2, np.nan))
+        law = (tries[:, None], passes[:, None], drawn)
+        tie = np.where(drawn % 2 == 0, pmf(drawn // 2, *law), 0.0)
+        return np.asarray(np.where(deep, above(drawn // 2, *law) + tie / 2, np.nan))
 
     return by_kind(n, c, of_kinds)
 
