@@ -1,0 +1,165 @@
+"""How far predictions are from whole engines: calibrated on 16 bits, held against the rest.
+
+The overhead is found from the 16-bit rows of an engine alone, by relative least squares without
+negative numbers: what its measured seconds leave beside products, attention and small work. Every
+other format is then predicted from its own kernels' rows and that overhead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from msgspec import Struct
+from scipy import optimize
+
+from qbench.errors import NotFound
+from qbench.kernels.layertime.endtoend import EndToEnd, Served
+from qbench.kernels.layertime.kernels import PLAIN, Kernels, is_gpu
+from qbench.kernels.layertime.serving import NO_OVERHEAD, LayerTime, Overhead, Spent, Traffic
+
+LEAST_FOR_TWO = 3
+"""Rows of 16 bits from which seconds per sequence are told apart from seconds per layer."""
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    """A measurement beside its prediction; tokens a second."""
+
+    gpu: str
+    engine: str
+    engine_version: str
+    model: str
+    format: str
+    kernel: str
+    streams: int
+    prompt: int
+    output: int
+    measured: float
+    predicted: float
+    calibrated: bool
+    """The overhead was found from it: its error says how well one overhead fits all streams."""
+    doubt: str
+    """Why nothing is judged by it; empty: it is."""
+    date: str
+    source: str
+
+    @property
+    def error(self) -> float:
+        """Relative: predicted / measured - 1."""
+        return self.predicted / self.measured - 1
+
+    @property
+    def judged(self) -> bool:
+        """Whether the error of the model is made of it."""
+        return not self.calibrated and not self.doubt
+
+
+class Agreement(Struct, frozen=True, kw_only=True):
+    """An engine's overhead on a GPU, and how far predictions with it are from measurements."""
+
+    engine: str
+    overhead: Overhead
+    rows: tuple[Compared, ...]
+    note: str = ""
+    """What a reader must know of the overhead; empty for nothing."""
+
+    @property
+    def error(self) -> float | None:
+        """Root mean square of the judged relative errors; None without any."""
+        known = [row.error for row in self.rows if row.judged]
+        return math.sqrt(float(np.mean(np.square(known)))) if known else None
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A measurement and the layer time that predicts it, without overhead."""
+
+    of: EndToEnd
+    row: Served
+    time: LayerTime
+
+    @property
+    def traffic(self) -> Traffic:
+        """Its requests."""
+        return self.of.traffic(self.row)
+
+    @property
+    def measured(self) -> float:
+        """Seconds of a batch of requests."""
+        return self.row.streams * self.of.output / self.row.tokens_per_second
+
+    def spent(self, overhead: Overhead) -> Spent:
+        """Predict the same."""
+        return replace(self.time, overhead=overhead).batch(self.traffic)
+
+
+def agreement(kernels: Kernels, engine: str, known: Iterable[EndToEnd]) -> Agreement:
+    """Calibrate an engine on a GPU and hold its formats against what was measured.
+
+    Without a 16-bit measurement of the engine there, the overhead is zero and the note says so.
+    """
+    points = [
+        point
+        for one in known
+        if one.engine == engine and is_gpu(one.gpu, kernels.gpu)
+        for point in _points(kernels, one)
+    ]
+    plain = [point for point in points if _calibrates(point)]
+    overhead = calibrated(plain) if plain else NO_OVERHEAD
+    note = "" if plain else f"{engine} was never measured end to end in {PLAIN}: no overhead in it"
+    rows = tuple(_compared(point, overhead) for point in points)
+    return Agreement(engine=engine, overhead=overhead, rows=rows, note=note)
+
+
+def calibrated(points: Sequence[_Point]) -> Overhead:
+    """Find the overhead that explains what 16-bit measurements leave."""
+    units = (Overhead(per_layer=1.0), Overhead(per_sequence=1.0))[: 2 if _enough(points) else 1]
+    base = np.array([point.spent(NO_OVERHEAD).seconds for point in points])
+    each = np.array([[point.spent(unit).overhead for unit in units] for point in points])
+    target = np.array([point.measured for point in points])
+    left = np.maximum(target - base, 0.0) / target
+    found, _ = optimize.nnls(each / target[:, None], left)
+    return Overhead(per_layer=float(found[0]), per_sequence=float(found[1:].sum()))
+
+
+def _enough(points: Sequence[_Point]) -> bool:
+    return len({point.row.streams for point in points}) >= LEAST_FOR_TWO
+
+
+def _calibrates(point: _Point) -> bool:
+    return point.row.format == PLAIN and not point.row.doubt
+
+
+def _points(kernels: Kernels, one: EndToEnd) -> list[_Point]:
+    """Return the measurements whose kernels were timed."""
+    found = []
+    for row in one.rows:
+        try:
+            time = kernels.layer_time(one.transformer, row.format, row.kernel)
+        except NotFound:
+            continue
+        found.append(_Point(one, row, time))
+    return found
+
+
+def _compared(point: _Point, overhead: Overhead) -> Compared:
+    one, row = point.of, point.row
+    return Compared(
+        gpu=one.gpu,
+        engine=one.engine,
+        engine_version=one.engine_version,
+        model=one.model,
+        format=row.format,
+        kernel=row.kernel,
+        streams=row.streams,
+        prompt=one.prompt,
+        output=one.output,
+        measured=row.tokens_per_second,
+        predicted=row.streams * one.output / point.spent(overhead).seconds,
+        calibrated=_calibrates(point),
+        doubt=row.doubt,
+        date=one.date,
+        source=one.source,
+    )

@@ -1,0 +1,88 @@
+"""A decoder-only transformer as an engine runs it: its products, its cache, its small work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from qbench.kernels.sizes import Shape, shape_of
+from qbench.kernels.speed.shapes import Decoder, Layer
+
+NUMBER_BYTES = 2
+"""Of activations, and of keys and values: 16 bits in every format here."""
+
+
+class Transformer(Struct, frozen=True, kw_only=True):
+    """A Llama-like model: grouped-query attention, gated MLP, RMSNorm."""
+
+    decoder: Decoder
+    shape: Shape
+    """For the sizes of its weights."""
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self.decoder.name
+
+    @property
+    def products(self) -> tuple[Layer, ...]:
+        """Those that a format quantizes."""
+        return tuple(layer for layer in self.decoder.linears if layer.quantized)
+
+    @property
+    def head(self) -> Layer:
+        """Hidden state to words: 16 bits in every format."""
+        return next(layer for layer in self.decoder.linears if not layer.quantized)
+
+    @property
+    def weights(self) -> int:
+        """Numbers in the products and the head."""
+        return sum(layer.rows * layer.columns * layer.count for layer in self.decoder.linears)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Keys and values of one token."""
+        one = self.decoder
+        return 2 * one.layers * one.shared_heads * one.head * NUMBER_BYTES
+
+    @property
+    def small_bytes(self) -> int:
+        """Bytes that one token moves in all layers outside of products and cache reads.
+
+        Numbers per layer: two norms with their residual read 2 and write 2 hidden states each;
+        rotation reads and writes queries, keys and values; attention reads queries and writes its
+        output; the gate reads 2 and writes 1 inner state.
+        """
+        one = self.decoder
+        wide = (one.heads + 2 * one.shared_heads) * one.head
+        numbers = 8 * one.hidden + 2 * wide + 2 * one.heads * one.head + 3 * one.inner
+        return numbers * one.layers * NUMBER_BYTES
+
+    @property
+    def input_numbers(self) -> int:
+        """Numbers of one token that enter the products: what a format with 8 bits rounds."""
+        return sum(layer.columns * layer.count for layer in self.products)
+
+    def attention_flops(self, prompt: float) -> float:
+        """Operations of causal attention over one prompt: half of ``4 p² heads head_dim``."""
+        one = self.decoder
+        return 2.0 * prompt**2 * one.heads * one.head * one.layers
+
+
+def transformer_of(config: Mapping[str, Any], name: str) -> Transformer:
+    """Read a transformer from its ``config.json``. Raises ConfigError as ``shape_of``."""
+    told, shape = config.get("text_config") or config, shape_of(config, name)
+    heads = told["num_attention_heads"]
+    decoder = Decoder(
+        name=name,
+        hidden=told["hidden_size"],
+        inner=told["intermediate_size"],
+        layers=told["num_hidden_layers"],
+        heads=heads,
+        shared_heads=told.get("num_key_value_heads") or heads,
+        words=told["vocab_size"],
+        head=told.get("head_dim") or told["hidden_size"] // heads,
+    )
+    return Transformer(decoder=decoder, shape=shape)
