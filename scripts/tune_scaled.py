@@ -1,0 +1,384 @@
+"""Check, tune and time the products with 8-bit inputs on one GPU, in one go.
+
+    python scripts/tune_scaled.py check sweep table --out results/
+
+``check`` compares every candidate with float64 on fresh inputs and odd shapes, ``sweep`` times the
+candidates and writes the winners (the file that ``qbench/kernels/gemm/tuned/`` holds), ``table``
+times the winners beside cuBLAS in bf16, ``torch._scaled_mm`` and ``torch._int_mm``. Times are
+medians of CUDA-graph replays over weights that together do not fit the L2 cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import torch
+from msgspec.structs import replace
+from torch import Tensor
+
+from qbench.kernels.formats import FORMATS
+from qbench.kernels.gemm.packed import PackedWeight
+from qbench.kernels.gemm.packing_bytes import pack_bytes, unpacked_bytes
+from qbench.kernels.gemm.scaled import multiply_scaled, run
+from qbench.kernels.gemm.scaled_configs import Config, Narrow, Wide, Winner
+from qbench.kernels.reference import Quantized, dequantize, quantize
+
+SHAPES = {
+    "8B qkv": (6144, 4096),
+    "8B o": (4096, 4096),
+    "8B up": (28672, 4096),
+    "8B down": (4096, 14336),
+    "70B qkv": (10240, 8192),
+    "70B o": (8192, 8192),
+    "70B up": (57344, 8192),
+    "70B down": (8192, 28672),
+}
+FORMAT_NAMES = ["fp8", "w8a8", "fp8-block", "w4a8"]
+MS = [1, 16, 64, 256, 1024, 2048, 4096, 8192]
+TUNED = [16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192]
+BEYOND_L2 = 160 << 20
+ROUNDS = 7
+
+
+def narrow_configs(name: str, m: int, n: int, k: int) -> Iterator[Narrow]:
+    """Yield layouts in which the weight streams past ``m`` inputs."""
+    tall = [(64, 128, 4), (64, 256, 4), (128, 128, 4), (128, 128, 8), (128, 256, 8)]
+    if m > 32:
+        tall = [(64, 128, 4), (128, 128, 4), (128, 128, 8), (256, 128, 8)]
+    if name in ("w4a8", "fp8-block"):
+        tall = [tile for tile in tall if tile[1] == 128 and tile[0] <= 128]
+    for (block_n, block_k, warps), tma, room in itertools.product(tall, (False, True), (48, 96)):
+        block_m = min(max(16, m), 128 if warps == 4 else 256)
+        step = (block_n + block_m * (2 if name == "w4a8" else 1)) * block_k
+        layout = Narrow(
+            block_m=block_m,
+            block_n=block_n,
+            block_k=block_k,
+            warps=warps,
+            stages=max(2, min(8, (room << 10) // step)),
+            tma=tma,
+        )
+        tiles = -(-n // block_n) * -(-m // block_m)
+        for split in splits(tiles, k // block_k, block_m * block_n):
+            yield replace(layout, split=split)
+
+
+def splits(tiles: int, steps: int, sums: int) -> Iterator[int]:
+    """Yield into how many pieces ``tiles`` may be split: 132 multiprocessors, three steps each."""
+    for split in (1, 2, 4, 8, 16):
+        programs = tiles * split
+        fills = programs >= 128 or split == 16
+        crowds = programs > 1056 or (split > 1 and programs > 600 and tiles > 130)
+        if fills and not crowds and steps // split >= 3 and programs * sums <= 4 << 20:
+            yield split
+
+
+WIDE = {
+    "w4a8": [
+        (64, 128, 8, 4), (128, 128, 8, 3), (64, 128, 4, 4), (128, 64, 4, 3), (64, 64, 4, 4),
+        (32, 128, 4, 4),
+    ],
+    "fp8-block": [
+        (128, 128, 8, 4), (128, 128, 8, 5), (64, 128, 4, 4), (128, 64, 4, 4), (256, 64, 8, 4),
+    ],
+    "large": [(128, 256, 8, 3), (256, 128, 8, 3)],
+    "middle": [
+        (128, 128, 8, 4), (128, 128, 4, 3), (64, 128, 4, 4), (64, 256, 8, 4), (128, 64, 4, 4),
+        (64, 64, 4, 4),
+    ],
+}  # fmt: skip
+"""Inputs and rows of a tile, warps, stages."""
+
+
+def wide_configs(name: str, m: int) -> Iterator[Wide]:
+    """Yield layouts in which programs stay."""
+    if name in WIDE:
+        for layout, flatten in itertools.product(wide_layouts(name), (True, False)):
+            yield replace(layout, flatten=flatten)
+        return
+    for layout, flatten, group in itertools.product(wide_layouts("large"), (True, False), (8, 16)):
+        yield replace(layout, flatten=flatten, group_m=group)
+        if layout.block_n == 256:
+            yield replace(layout, flatten=flatten, group_m=group, stages=4, subtiles=2)
+    if m <= 1024:
+        yield from wide_layouts("middle")
+    elif name == "fp8":
+        yield Wide(block_m=128, block_n=128, stages=4, precise=128)
+
+
+def wide_layouts(kind: str) -> Iterator[Wide]:
+    """Yield the layouts of a list; small ones stay in twos."""
+    for block_m, block_n, warps, stages in WIDE[kind]:
+        resident = 1 if warps == 8 else 2
+        yield Wide(block_m=block_m, block_n=block_n, warps=warps, stages=stages, resident=resident)
+
+
+def candidates(name: str, m: int, n: int, k: int) -> list[Config]:
+    """Return what may be fastest for a product (m, k) x (n, k)."""
+    found: list[Config] = []
+    if m <= 256:
+        found += narrow_configs(name, m, n, k)
+    if m > 64:
+        found += wide_configs(name, m)
+    return list(dict.fromkeys(found))
+
+
+def made(name: str, n: int, k: int) -> tuple[Quantized, PackedWeight]:
+    """Return random codes and scales of a weight (n, k), made where they are needed."""
+    form = FORMATS[name]
+    values = torch.randn(n, k, device="cuda")
+    quantized = quantize(values, form.weights)
+    return quantized, pack_bytes(quantized, form.activations)
+
+
+def inputs(name: str, m: int, k: int) -> tuple[Tensor, Tensor]:
+    """Return codes and scales of ``m`` random inputs."""
+    found = quantize(torch.randn(m, k, device="cuda"), FORMATS[name].activations)
+    return found.codes, found.step
+
+
+def median_us(call: Callable[[int], object], copies: int, expected: float) -> float:
+    """Return the median microseconds of ``call(i)`` for i in rotation, from graph replays.
+
+    ``expected`` seconds of a call, roughly: a graph holds at least a millisecond of them.
+    """
+    for i in range(copies):
+        call(i)
+    torch.cuda.synchronize()
+    count = copies * max(1, math.ceil(1e-3 / expected / copies))
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for i in range(count):
+            call(i % copies)
+    graph.replay()
+    times = []
+    for _ in range(ROUNDS):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        times.append(begin.elapsed_time(end) * 1e3 / count)
+    return statistics.median(times)
+
+
+def roof(m: int, n: int, k: int, bits: int) -> float:
+    """Return about how many seconds a product takes at best."""
+    return 3e-6 + max(n * k * bits / 8 / 3e12, 2 * m * n * k / 1e16 * bits)
+
+
+def rotated(weight: PackedWeight) -> list[PackedWeight]:
+    """Return copies of a weight that together do not fit the cache."""
+    copies = min(16, -(-BEYOND_L2 // weight.bytes))
+    return [weight] + [replace(weight, codes=weight.codes.clone()) for _ in range(copies - 1)]
+
+
+def ours(
+    weights: list[PackedWeight], codes: Tensor, scale: Tensor, config: Config
+) -> Callable[[int], object]:
+    """Return what multiplies by the i-th weight."""
+    return lambda i: multiply_scaled(codes, scale, weights[i], torch.bfloat16, config)
+
+
+def _compile(job: tuple[str, int, Config]) -> str | None:
+    """Compile one program into the cache by running it on something small."""
+    name, m, config = job
+    try:
+        _, weight = made(name, 512, 4096)
+        multiply_scaled(*inputs(name, m, 4096), weight, torch.bfloat16, config)
+        torch.cuda.synchronize()
+    except Exception as error:  # noqa: BLE001 # a candidate that does not fit is left out
+        return f"{name} {config}: {type(error).__name__} {str(error)[:120]}"
+    return None
+
+
+def compile_all(jobs: list[tuple[str, int, Config]], workers: int) -> set[tuple[str, int, Config]]:
+    """Compile all candidates side by side; return those that run."""
+    begin = time.perf_counter()
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        errors = pool.map(_compile, jobs, chunksize=2)
+    for error in filter(None, errors):
+        print(error)
+    print(f"compiled {len(jobs)} in {time.perf_counter() - begin:.0f} s", flush=True)
+    return {job for job, error in zip(jobs, errors, strict=True) if error is None}
+
+
+def check(name: str, config: Config, m: int, n: int, k: int, dtype: torch.dtype) -> float:
+    """Return the relative error of a product with fresh inputs; NaN never passes."""
+    quantized, weight = made(name, n, k)
+    codes, scale = inputs(name, m, k)
+    found = torch.full((m, n), float("nan"), dtype=dtype, device="cuda")
+    run(codes, scale, weight, found, config)
+    activations = Quantized(codes=codes, scale=scale, scheme=FORMATS[name].activations)
+    wanted = dequantize(activations, torch.float64) @ dequantize(quantized, torch.float64).t()
+    return float((found - wanted).norm() / wanted.norm())
+
+
+def one_hot(name: str, config: Config, n: int, k: int) -> bool:
+    """Return whether inputs with a single one give exactly the weight's columns."""
+    _, weight = made(name, n, k)
+    columns = torch.randperm(k, device="cuda")[:40]
+    values = torch.zeros(40, k, device="cuda")
+    values[torch.arange(40, device="cuda"), columns] = 1.0
+    kind = torch.int8 if name == "w8a8" else torch.float8_e4m3fn
+    scale = torch.ones(40, weight.scale.shape[-1] if name == "fp8-block" else 1, device="cuda")
+    found = torch.full((40, n), float("nan"), dtype=torch.bfloat16, device="cuda")
+    run(values.to(kind), scale, weight, found, config)
+    return torch.equal(found, unpacked_bytes(weight)[:, columns].t().bfloat16())
+
+
+def check_all(configs: list[tuple[str, int, Config]]) -> list[str]:
+    """Return what is wrong with any candidate."""
+    wrong = []
+    for name, m, config in configs:
+        rows = min(m - 9, 300)
+        error = check(name, config, rows, 576, 4096, torch.bfloat16)
+        fast = isinstance(config, Wide) and not config.precise and name == "fp8"
+        if not error < (8e-3 if fast else 2.5e-3):  # rounding to bfloat16 alone gives 1.7e-3
+            wrong.append(f"{name} {rows} {config}: error {error:.2e}")
+        if not one_hot(name, config, 320, 4096):
+            wrong.append(f"{name} {config}: one-hot inputs do not give the weight")
+    return wrong
+
+
+def accuracy() -> None:
+    """Print what E4M3 sums lose where they are kept in the matrix unit, float32 outputs."""
+    for k, precise in itertools.product((4096, 28672), (0, 128)):
+        config = Wide(block_m=128, block_n=128, stages=4, precise=precise)
+        error = check("fp8", config, 500, 1024, k, torch.float32)
+        print(f"fp8 K={k}: sums to float32 every {precise or 'K'} columns: error {error:.2e}")
+
+
+def sweep(runs: set[tuple[str, int, Config]], out: Path, names: list[str], ms: list[int]) -> None:
+    """Time all candidates of all shapes; write every time, and the winners."""
+    everything, best = [], {name: [] for name in names}
+    for name, (n, k) in itertools.product(names, SHAPES.values()):
+        _, weight = made(name, n, k)
+        weights = rotated(weight)
+        for m in ms:
+            codes, scale = inputs(name, m, k)
+            timed = []
+            for config in candidates(name, m, n, k):
+                if (name, m, config) not in runs:
+                    continue
+                us = median_us(ours(weights, codes, scale, config), len(weights), roof(m, n, k, 8))
+                timed.append((us, config))
+                everything.append({"kernel": name, "n": n, "k": k, "m": m, "us": us,
+                                   "config": msgspec.to_builtins(config)})  # fmt: skip
+            timed.sort(key=lambda pair: pair[0])
+            best[name].append(Winner(n=n, k=k, m=m, config=timed[0][1]))
+            top = " | ".join(f"{us:.1f} {short(config)}" for us, config in timed[:3])
+            print(f"{name} {n}x{k} m={m}: {top}", flush=True)
+        (out / "sweep.json").write_text(json.dumps(everything))
+        (out / "winners.json").write_bytes(msgspec.json.format(msgspec.json.encode(best)))
+
+
+def short(config: Config) -> str:
+    """Return a layout in a few characters."""
+    size = f"{config.block_m}.{config.block_n}.{config.block_k} w{config.warps} s{config.stages}"
+    if isinstance(config, Narrow):
+        return f"narrow {size} /{config.split}{' tma' if config.tma else ''}"
+    marks = ("f" if config.flatten else "") + (f"h{config.subtiles}" if config.subtiles > 1 else "")
+    return f"wide {size} g{config.group_m} {marks} r{config.resident} p{config.precise}"
+
+
+def vendor_times(m: int, n: int, k: int) -> dict[str, float]:
+    """Return microseconds of the vendor's products."""
+    copies = max(1, min(16, -(-BEYOND_L2 // (n * k))))
+    x = torch.randn(m, k, device="cuda", dtype=torch.bfloat16)
+    ws = [torch.randn(n, k, device="cuda", dtype=torch.bfloat16) for _ in range(copies)]
+    times = {"bf16": median_us(lambda i: torch.mm(x, ws[i].t()), copies, roof(m, n, k, 16))}
+    expected = roof(m, n, k, 8)
+    kind = torch.float8_e4m3fn
+    x8, w8s = x.to(kind), [w.to(kind) for w in ws]
+    one, sm = torch.ones((), device="cuda"), torch.rand(m, 1, device="cuda")
+    sn = torch.rand(1, n, device="cuda")
+
+    def scaled(a: Tensor, b: Tensor, fast: bool) -> Callable[[int], object]:
+        return lambda i: torch._scaled_mm(  # noqa: SLF001 # there is no public name
+            x8, w8s[i].t(), scale_a=a, scale_b=b, out_dtype=torch.bfloat16, use_fast_accum=fast
+        )
+
+    times["row"] = median_us(scaled(sm, sn, True), copies, expected)
+    times["row precise"] = median_us(scaled(sm, sn, False), copies, expected)
+    times["tensor"] = median_us(scaled(one, one, True), copies, expected)
+    if m > 16:
+        xi, wis = x8.view(torch.int8), [w.view(torch.int8) for w in w8s]
+        times["int_mm"] = median_us(lambda i: torch._int_mm(xi, wis[i].t()), copies, expected)  # noqa: SLF001
+    return times
+
+
+def table(out: Path, names: list[str], best: dict[str, list[Winner]], pdl: bool) -> None:
+    """Time the winners beside the vendor's products; print and write one row a shape."""
+    rows = []
+    for label, (n, k) in SHAPES.items():
+        weights = {name: rotated(made(name, n, k)[1]) for name in names}
+        for m in MS:
+            row: dict[str, object] = {"shape": label, "n": n, "k": k, "m": m}
+            row |= vendor_times(m, n, k)
+            for name in names:
+                known = [w for w in best[name] if (w.n, w.k) == (n, k)]
+                config = min(known, key=lambda w: abs(math.log2(max(m, 16) / w.m))).config
+                codes, scale = inputs(name, m, k)
+                call = ours(weights[name], codes, scale, config)
+                row[name] = median_us(call, len(weights[name]), roof(m, n, k, 8))
+                if pdl and (name != "w4a8" or isinstance(config, Narrow)):
+                    call = ours(weights[name], codes, scale, replace(config, pdl=True))
+                    row[name + " pdl"] = median_us(call, len(weights[name]), roof(m, n, k, 8))
+            rows.append(row)
+            numbers = " ".join(f"{key} {value:.1f}" for key, value in row.items()
+                               if isinstance(value, float))  # fmt: skip
+            ratios = " ".join(
+                f"{key} x{row['bf16'] / row[key]:.2f}" for key in [*names, "row", "tensor"]
+            )
+            print(f"{label} m={m}: {numbers} || {ratios}", flush=True)
+        (out / "table.json").write_text(json.dumps(rows))
+        weights.clear()
+
+
+def main() -> None:
+    """Do what the words on the command line say."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="+", choices=["check", "sweep", "table"])
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    parser.add_argument("--formats", default=",".join(FORMAT_NAMES))
+    parser.add_argument("--ms", default=",".join(map(str, TUNED)))
+    parser.add_argument("--winners", type=Path)
+    parser.add_argument("--workers", type=int, default=14)
+    parser.add_argument("--pdl", action="store_true")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    names, ms = options.formats.split(","), [int(m) for m in options.ms.split(",")]
+    jobs = list(dict.fromkeys(
+        (name, m, config) for name in names for n, k in SHAPES.values() for m in ms
+        for config in candidates(name, m, n, k)
+    ))  # fmt: skip
+    runs: set[tuple[str, int, Config]] = set()
+    if {"check", "sweep"} & set(options.words):
+        runs = compile_all(jobs, options.workers)
+    if "check" in options.words:
+        begin = time.perf_counter()
+        wrong = check_all([job for job in jobs if job in runs])
+        print(*wrong[:40], f"{len(wrong)} wrong of {len(runs)}", sep="\n")
+        accuracy()
+        print(f"checked in {time.perf_counter() - begin:.0f} s", flush=True)
+    if "sweep" in options.words:
+        sweep(runs, options.out, names, ms)
+    if "table" in options.words:
+        source = options.winners or options.out / "winners.json"
+        best = msgspec.json.decode(source.read_bytes(), type=dict[str, list[Winner]])
+        table(options.out, names, best, options.pdl)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
