@@ -7,22 +7,26 @@ either. Dequantized weights stay resident: weight-only formats run as fast as th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from msgspec import Struct
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qbench.errors import ConfigError, Unsupported
-from qbench.kernels.formats import FORMATS, Format, fitted
+from qbench.errors import ConfigError
+from qbench.kernels.formats import Format
 from qbench.kernels.layercast import cast_the_rest
+from qbench.kernels.layers import (
+    AppliedFormat,
+    described,
+    plan_layers,
+    refuse_leftovers,
+    untouched,
+)
 from qbench.kernels.reference import FLOATS, Scales, dequantize, fake_quantize, quantize
 from qbench.kernels.rotation import rotate
-from qbench.kernels.schemes import FLOAT_BITS, FloatName, Scheme
-
-FOREIGN_SHARE = 0.01
-"""Matrices outside linear layers may have this share of the weights before a format is refused."""
+from qbench.kernels.schemes import FloatName, Scheme
 
 
 class Inputs(Struct, frozen=True, kw_only=True):
@@ -123,21 +127,6 @@ class EmulatedLinear(nn.Module):
         return f"in={self.in_features}, out={self.out_features}, activations={element}{rotated}"
 
 
-class AppliedFormat(Struct, frozen=True, kw_only=True):
-    """What ``apply_format`` really made."""
-
-    effective: str
-    """For example ``w4a16 group 64 and 128``: groups are fitted to each layer's columns."""
-    layers: int
-    """Quantized layers; 0 for formats that only cast."""
-    bits_per_weight: float
-    """Mean over the quantized layers, scales included; the storage type's bits without any."""
-    weight_bytes_packed: int
-    """All weights of the model as a checkpoint would hold them: codes, scales and the rest."""
-    skipped: tuple[str, ...]
-    """Linear layers and other matrices that keep the storage type."""
-
-
 def apply_format(
     model: nn.Module,
     fmt: Format,
@@ -165,12 +154,12 @@ def apply_format(
 
     """
     _refuse(model, fmt, multiply_in or fmt.storage)
-    plan = _plan(model, fmt, skip)
-    skipped = _untouched(model, fmt, plan)
+    plan = plan_layers(model, fmt, skip)
+    skipped = untouched(model, fmt, plan)
     _quantize_layers(model, plan)
-    _refuse_leftovers(model, plan, skipped)
+    refuse_leftovers(model, plan, skipped)
     _cast(model, FLOATS[fmt.storage])
-    applied = _describe(model, fmt, plan, skipped)
+    applied = described(model, fmt, plan, skipped)
     if fmt.arithmetic not in (None, fmt.storage):
         _cast_others(model, FLOATS[fmt.arithmetic], held=FLOATS[multiply_in or fmt.storage])
     elif multiply_in not in (None, fmt.storage):
@@ -188,48 +177,6 @@ def _refuse(model: nn.Module, fmt: Format, multiply_in: FloatName) -> None:
             f"{fmt.name} cannot be multiplied in {multiply_in}, which rounds what it stores.",
             hint=f"Leave multiply_in out, or use {fmt.storage} or float32.",
         )
-
-
-def _plan(model: nn.Module, fmt: Format, skip: Sequence[str]) -> dict[str, Format]:
-    """Return the format of each layer to quantize, groups fitted. Changes nothing."""
-    if fmt.weights is None and fmt.activations is None:
-        return {}
-    return {
-        name: fitted(fmt, layer.in_features)
-        for name, layer in _linears(model)
-        if not set(name.split(".")) & set(skip)
-    }
-
-
-def _linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
-    named = model.named_modules()
-    return ((name, module) for name, module in named if isinstance(module, nn.Linear))
-
-
-def _untouched(model: nn.Module, fmt: Format, plan: dict[str, Format]) -> tuple[str, ...]:
-    """Name linear layers and foreign matrices that stay; refuse where that would be a lie."""
-    if fmt.weights is None and fmt.activations is None:
-        return ()
-    foreign = dict(_foreign(model))
-    kept = sum(parameter.numel() for parameter in foreign.values())
-    made = sum(model.get_submodule(name).get_parameter("weight").numel() for name in plan)
-    if kept > FOREIGN_SHARE * made or not made:
-        names = ", ".join([*foreign][:3]) or "no linear layers at all"
-        raise Unsupported(
-            f"{fmt.name} cannot be emulated: much of the model is not in linear layers ({names}).",
-            hint="Serve it with vllm, or use bf16, fp16 or fp32, which cast everything.",
-        )
-    return (*(name for name, _ in _linears(model) if name not in plan), *foreign)
-
-
-def _foreign(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Find matrices outside linear layers, embeddings and convolutions: fused experts, Conv1D."""
-    known = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    for name, module in model.named_modules():
-        if not isinstance(module, known):
-            for own, parameter in module.named_parameters(prefix=name, recurse=False):
-                if parameter.ndim >= 2:
-                    yield own, parameter
 
 
 def _quantize_layers(model: nn.Module, plan: dict[str, Format]) -> None:
@@ -250,16 +197,6 @@ def _made(weight: Tensor, fmt: Format) -> Tensor:
     if fmt.weights is not None:
         weight = dequantize(quantize(weight, fmt.weights), storage)
     return weight.to(storage)
-
-
-def _refuse_leftovers(model: nn.Module, plan: dict[str, Format], skipped: Sequence[str]) -> None:
-    """Find layers that the model reaches by a second name as well: there they were not replaced."""
-    left = [name for name, _ in _linears(model) if name not in skipped]
-    if plan and left:
-        raise Unsupported(
-            f"{left[0]} shares its module with another layer and was not quantized.",
-            hint="Serve the model with vllm, or use bf16, fp16 or fp32.",
-        )
 
 
 def widen(model: nn.Module, dtype: torch.dtype) -> None:
@@ -293,37 +230,3 @@ def _emulated(layer: nn.Module, weight: Tensor, inputs: Inputs, shared: Shared) 
 def _cast(model: nn.Module, dtype: torch.dtype) -> None:
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
-
-
-def _describe(
-    model: nn.Module, fmt: Format, plan: dict[str, Format], skipped: tuple[str, ...]
-) -> AppliedFormat:
-    values = bits = 0
-    for name, made in plan.items():
-        rows, columns = model.get_submodule(name).get_parameter("weight").shape
-        values += rows * columns
-        bits += made.packed_bits(rows, columns)
-    everything = sum(parameter.numel() for parameter in model.parameters())
-    rest = (everything - values) * FLOAT_BITS[fmt.storage]
-    return AppliedFormat(
-        effective=_effective(fmt, plan),
-        layers=len(plan),
-        bits_per_weight=bits / values if values else float(FLOAT_BITS[fmt.storage]),
-        weight_bytes_packed=(bits + rest + 7) // 8,
-        skipped=skipped,
-    )
-
-
-def _effective(fmt: Format, plan: dict[str, Format]) -> str:
-    """Name groups and rotations that were made where they are not all the preset's."""
-    usual = FORMATS.get(fmt.name, fmt)
-    groups = {made.weights.group for made in plan.values() if made.weights}
-    rotations = {made.rotation for made in plan.values()}
-    wanted = usual.weights.group if usual.weights else None
-    return fmt.name + _said("group", groups, wanted) + _said("rotation", rotations, usual.rotation)
-
-
-def _said(what: str, sizes: set[int | None], usual: int | None) -> str:
-    if sizes <= {usual}:
-        return ""
-    return f" {what} {' and '.join(str(size) for size in sorted(sizes, key=lambda s: s or 0))}"
