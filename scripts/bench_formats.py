@@ -35,8 +35,9 @@ from qbench.kernels.formats import FORMATS, Format, fitted, get_format
 from qbench.kernels.linear import apply_format
 from qbench.kernels.reference import FLOATS, quantize
 from qbench.kernels.rotation import rotate
-from qbench.workers.embedded.batching import Batcher, Generation
+from qbench.workers.embedded.batching import Batcher
 from qbench.workers.embedded.cache import Slots
+from qbench.workers.embedded.generation import Generation
 from qbench.workers.embedded.loading import Loaded, load
 from qbench.workers.embedded.sampling import Sampler
 

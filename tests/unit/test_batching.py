@@ -11,8 +11,9 @@ import torch
 from transformers import LlamaForCausalLM
 
 from qbench.workers.embedded import batching
-from qbench.workers.embedded.batching import CHUNK, Batcher, Generation
+from qbench.workers.embedded.batching import CHUNK, Batcher
 from qbench.workers.embedded.cache import Piece, Slots, Step
+from qbench.workers.embedded.generation import Generation
 from qbench.workers.embedded.loading import Loaded, load
 from qbench.workers.embedded.sampling import Sampler
 from qbench.workers.embedded.scores import Scores

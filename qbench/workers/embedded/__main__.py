@@ -14,8 +14,9 @@ from torch import nn
 from transformers.utils import logging as transformers_logging
 
 from qbench.errors import QbenchError
-from qbench.workers.embedded.batching import Batcher, Threads
+from qbench.workers.embedded.batching import Batcher
 from qbench.workers.embedded.cache import Piece, Slots, Step
+from qbench.workers.embedded.generation import Threads
 from qbench.workers.embedded.loading import load
 from qbench.workers.embedded.server import Server
 from qbench.workers.hardware import cores

@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from qbench.workers.embedded.batching import Batcher, Generation
+from qbench.workers.embedded.batching import Batcher
+from qbench.workers.embedded.generation import Generation
 from qbench.workers.embedded.loading import Loaded
 from qbench.workers.embedded.prompts import Json
 from qbench.workers.embedded.sampling import Sampler

@@ -12,8 +12,9 @@ import msgspec
 from aiohttp import web
 from msgspec.structs import asdict
 
-from qbench.workers.embedded.batching import Batcher, Generation
+from qbench.workers.embedded.batching import Batcher
 from qbench.workers.embedded.completions import Completions
+from qbench.workers.embedded.generation import Generation
 from qbench.workers.embedded.grammar import Grammars, Guide
 from qbench.workers.embedded.loading import Loaded, peak_memory
 from qbench.workers.embedded.prompts import OPEN, Json, Prompts, Reply, read_call, read_reply
