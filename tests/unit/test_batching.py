@@ -17,9 +17,8 @@ from qbench.workers.embedded.generation import Generation
 from qbench.workers.embedded.loading import Loaded, load
 from qbench.workers.embedded.sampling import Sampler
 from qbench.workers.embedded.scores import Scores
+from tests.generations import finished, prompts, submit
 from tests.tiny_model import save_tiny_model
-
-Made = tuple[Generation, "queue.Queue[tuple[list[int], str]]"]
 
 
 @pytest.fixture(scope="module")
@@ -49,36 +48,6 @@ def batcher(loaded: Loaded, slots: Slots) -> Iterator[Batcher]:
     made.close()
 
 
-def submit(
-    batcher: Batcher,
-    tokens: Sequence[int],
-    *,
-    most: int = 12,
-    seed: int | None = 0,
-    scores: Scores | None = None,
-) -> Made:
-    heard: queue.Queue[tuple[list[int], str]] = queue.Queue()
-    generation = Generation(
-        tokens=list(tokens),
-        sampler=Sampler(temperature=0.0, top_p=1.0, seed=seed),
-        told=lambda new, finish: heard.put((list(new), finish)),
-        max_tokens=most,
-        ends=frozenset(),
-        scores=scores,
-    )
-    batcher.submit(generation)
-    return generation, heard
-
-
-def finished(made: Made) -> list[int]:
-    tokens: list[int] = []
-    finish = ""
-    while not finish:
-        new, finish = made[1].get(timeout=60)
-        tokens += new
-    return tokens
-
-
 def alone(folder: Path, tokens: Sequence[int], most: int) -> list[int]:
     """Greedy decoding by transformers itself, without any cache."""
     model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -87,11 +56,6 @@ def alone(folder: Path, tokens: Sequence[int], most: int) -> list[int]:
         for _ in range(most):
             known.append(int(model(torch.tensor([known])).logits[0, -1].argmax()))
     return known[len(tokens) :]
-
-
-def prompts(count: int, length: int) -> list[list[int]]:
-    draw = torch.Generator().manual_seed(1)
-    return [torch.randint(3, 250, (length + 7 * n,), generator=draw).tolist() for n in range(count)]
 
 
 def test_a_batch_gives_what_each_prompt_gives_alone(folder: Path, batcher: Batcher) -> None:

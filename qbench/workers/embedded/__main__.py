@@ -17,6 +17,7 @@ from qbench.errors import QbenchError
 from qbench.workers.embedded.batching import Batcher
 from qbench.workers.embedded.cache import Piece, Slots, Step
 from qbench.workers.embedded.generation import Threads
+from qbench.workers.embedded.graphs import steps_of
 from qbench.workers.embedded.loading import load
 from qbench.workers.embedded.server import Server
 from qbench.workers.hardware import cores
@@ -33,7 +34,9 @@ def main() -> int:
     wanted = _parser().parse_args()
     transformers_logging.disable_progress_bar()
     try:
-        loaded = load(Path(wanted.checkpoint), wanted.format, device=wanted.device)
+        loaded = load(
+            Path(wanted.checkpoint), wanted.format, device=wanted.device, emulate=wanted.emulate
+        )
     except (QbenchError, OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -51,6 +54,7 @@ def main() -> int:
         slots,
         concurrency=wanted.concurrency,
         threads=threads,
+        steps=None if wanted.eager else steps_of(loaded, slots, wanted.concurrency),
         died=lambda: os._exit(1),  # a server without its model must be seen to be dead
     )
     batcher.start()
@@ -95,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--context", type=int, default=4096)
+    parser.add_argument("--emulate", action="store_true", help="no GPU programs for codes")
+    parser.add_argument("--eager", action="store_true", help="no CUDA graphs")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads [default: measured]")
     return parser
 

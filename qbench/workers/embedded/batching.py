@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from qbench.workers.embedded.cache import Piece, Slots, Step
 from qbench.workers.embedded.generation import Generation, Meter, Threads
+from qbench.workers.embedded.graphs import Flight, Steps
 
 CHUNK = 512
 """Most prompt tokens in one step: longer prompts are computed piecewise, others go on between."""
@@ -36,15 +37,21 @@ class Batcher:
         *,
         concurrency: int,
         threads: Threads | None = None,
+        steps: Steps | None = None,
         died: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take a model in its format; ``died`` is called when its thread fails."""
+        """Take a model in its format; ``died`` is called when its thread fails.
+
+        ``steps`` make the steps in which every sequence has one new token, where they are given.
+        """
         self.meter = Meter()
         self._model = model
         self._slots = slots
         self._kept: list[list[int]] = [[] for _ in range(slots.keys.shape[1])]
         self._used = [0.0] * len(self._kept)
         self._concurrency = concurrency
+        self._steps = steps
+        self._ahead: tuple[Flight, list[Generation]] | None = None
         self._died = died
         self._threads = threads or Threads(
             narrow=torch.get_num_threads(), wide=torch.get_num_threads()
@@ -145,8 +152,16 @@ class Batcher:
     def _step(self) -> None:
         began = time.perf_counter()
         self._running = [sequence for sequence in self._running if not sequence.cancelled]
+        if self._ahead is not None:
+            flight, members = self._ahead
+            self._land(flight, members, began)
+            return
         pieces, members = self._pieces()
         if not pieces:
+            return
+        if self._steps is not None and _all_single(pieces, members, self._steps.widest):
+            places = [(s.tokens[-1], p.slot, p.past) for p, s in zip(pieces, members, strict=True)]
+            self._land(self._steps.launch(places), members, began)
             return
         step = Step(self._slots, pieces)
         prefill = sum(p.count for p, s in zip(pieces, members, strict=True) if not s.generated)
@@ -155,6 +170,47 @@ class Batcher:
         self._choose(ready, logits)
         self._account(time.perf_counter() - began, prefill, sum(p.count for p in pieces))
         self._running = [s for s in self._running if not s.finish]
+
+    def _land(self, flight: Flight, members: list[Generation], began: float) -> None:
+        """Take what a launched step found; launch the next one first where that is known."""
+        assert self._steps is not None
+        live = [(row, s) for row, s in enumerate(members) if not (s.cancelled or s.finish)]
+        prefill = sum(not s.generated for _, s in live)
+        for _, sequence in live:
+            self._computed(sequence, len(sequence.tokens))
+        if all(sequence.plain for _, sequence in live):
+            self._ahead = (self._steps.again(flight), members) if self._goes_on(live) else None
+            tokens = flight.tokens()
+            for row, sequence in live:
+                self._take(sequence, tokens[row])
+        else:
+            self._ahead = None
+            rows = [row for row, _ in live]
+            self._choose([sequence for _, sequence in live], flight.logits[rows])
+        self._account(time.perf_counter() - began, prefill, len(live))
+        self._running = [s for s in self._running if not s.finish]
+
+    def _goes_on(self, live: Sequence[tuple[int, Generation]]) -> bool:
+        """Whether the next step is the same sequences with what this one finds likeliest.
+
+        One that ends here is computed once more for nothing; nobody joins before that.
+        """
+        full = len(self._running) >= self._concurrency
+        alone = full or (self._arrivals.empty() and not self._waiting)
+        same = alone and len(live) == len(self._running)
+        return same and all(self._room(sequence) > 1 for _, sequence in live)
+
+    def _room(self, sequence: Generation) -> int:
+        """Return how many tokens a sequence may still take."""
+        return min(
+            sequence.max_tokens - sequence.generated, self._slots.length - len(sequence.tokens)
+        )
+
+    def _computed(self, sequence: Generation, end: int) -> None:
+        """Note that the keys of a sequence's first ``end`` tokens are in its slot."""
+        sequence.computed = end
+        self._kept[sequence.slot] = sequence.tokens[:end]
+        self._used[sequence.slot] = time.perf_counter()
 
     def _pieces(self) -> tuple[list[Piece], list[Generation]]:
         pieces, members, room = [], [], CHUNK
@@ -175,9 +231,7 @@ class Batcher:
         for piece, sequence in zip(step.pieces, members, strict=True):
             begin, end = len(flat), piece.past + piece.count
             flat += sequence.tokens[piece.past : end]
-            sequence.computed = end
-            self._kept[sequence.slot] = sequence.tokens[:end]
-            self._used[sequence.slot] = time.perf_counter()
+            self._computed(sequence, end)
             if sequence.wants_all:
                 scored.append((sequence, len(kept), piece.count))
                 kept += range(begin, len(flat) - 1)
@@ -227,9 +281,7 @@ class Batcher:
         elif token in sequence.ends or not sequence.max_tokens:
             new, sequence.finish = [], "stop" if sequence.max_tokens else "length"
             sequence.end = token if sequence.max_tokens else None
-        room = min(
-            sequence.max_tokens - sequence.generated, self._slots.length - len(sequence.tokens)
-        )
+        room = self._room(sequence)
         if sequence.scores is not None and room:
             sequence.scores.take_chosen(token)
         sequence.tokens += new[:room]
@@ -247,6 +299,12 @@ class Batcher:
         self.meter.prompt_tokens += prefill
         self.meter.prefill += took * prefill / tokens
         self.meter.decode += took * (tokens - prefill) / tokens
+
+
+def _all_single(pieces: Sequence[Piece], members: Sequence[Generation], widest: int) -> bool:
+    """Whether each sequence has one new token, and nothing but its next one is wanted."""
+    alone = all(piece.count == 1 for piece in pieces) and len(pieces) <= widest
+    return alone and not any(sequence.wants_all for sequence in members)
 
 
 def _alike(first: Sequence[int], second: Sequence[int]) -> int:

@@ -57,6 +57,11 @@ class Generation:
         return len(self.tokens) - self.prompt
 
     @property
+    def plain(self) -> bool:
+        """Whether it takes the likeliest token whatever came before, and nothing else."""
+        return self.sampler.greedy and self.guide is None and self.scores is None
+
+    @property
     def wants_all(self) -> bool:
         """Whether the logits of every prompt token are wanted, and not all were computed yet."""
         asked = self.scores is not None and self.scores.of_prompt

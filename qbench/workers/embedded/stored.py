@@ -18,6 +18,7 @@ from torch import Tensor
 from qbench.errors import ConfigError, Unsupported
 from qbench.kernels.linear import Inputs
 from qbench.kernels.lowrank import LowRank
+from qbench.kernels.reference import Quantized
 
 Json = dict[str, Any]
 
@@ -35,6 +36,8 @@ class Layer(Struct, frozen=True):
     weight: Tensor
     """(out, in) in float32: code x scale, not yet rounded to a storage type."""
     inputs: Inputs
+    quantized: Quantized | None = None
+    """Its codes, where they are those of a scheme and nothing was added to them."""
 
 
 Read = Callable[[str, Mapping[str, Tensor]], Layer]
@@ -121,13 +124,15 @@ class Restored(Struct, frozen=True, kw_only=True):
     """All parameters, quantized ones in the storage type."""
     inputs: dict[str, Inputs]
     """What becomes of the inputs of each quantized layer, by its name."""
+    coded: dict[str, Quantized]
+    """Codes of the layers that have any, where they were asked for."""
     weight_bytes: int
     bits_per_weight: float
     """Of quantized layers: all that is stored of them, by their weights."""
 
 
-def restore(folder: Path, read: Read, dtype: torch.dtype) -> Restored:
-    """Turn every layer of a checkpoint back, one at a time.
+def restore(folder: Path, read: Read, dtype: torch.dtype, *, keep_codes: bool = False) -> Restored:
+    """Turn every layer of a checkpoint back, one at a time; keep its codes too where asked.
 
     Raises:
         ConfigError: a file or a layer is damaged.
@@ -140,6 +145,7 @@ def restore(folder: Path, read: Read, dtype: torch.dtype) -> Restored:
         for name, tensor in stored.rest().items()
     }
     inputs: dict[str, Inputs] = {}
+    coded: dict[str, Quantized] = {}
     bits = weights = 0
     for name in stored.layers:
         parts = stored.parts(name)
@@ -150,9 +156,12 @@ def restore(folder: Path, read: Read, dtype: torch.dtype) -> Restored:
         weights += layer.weight.numel()
         state[f"{name}.weight"] = layer.weight.to(dtype)
         inputs[name] = layer.inputs
+        if keep_codes and layer.quantized is not None:
+            coded[name] = layer.quantized
     return Restored(
         state=state,
         inputs=inputs,
+        coded=coded,
         weight_bytes=stored.bytes,
         bits_per_weight=bits / weights if weights else 0.0,
     )

@@ -103,7 +103,7 @@ def _compressed(told: Json) -> Read:
         made = unpack(parts, group.weights, group.layout)
         whole = group.weights.group is None or made.codes.shape[1] % group.weights.group == 0
         if whole and "weight_g_idx" not in parts:
-            return Layer(dequantize(made, torch.float32), group.inputs(parts))
+            return Layer(dequantize(made, torch.float32), group.inputs(parts), made)
         share = {"rows": group.weights.rows or 1, "columns": group.weights.group or 1}
         order = parts.get("weight_g_idx")
         numbers = made.codes.float()

@@ -126,6 +126,7 @@ def _command(
     }
     argv = [sys.executable, "-m", "qbench.workers.embedded"]
     argv += [part for key, value in given.items() for part in (f"--{key}", str(value)) if value]
+    argv += [f"--{key}" for key in ("emulate", "eager") if getattr(options, key)]
     return ServerCommand(
         name="embedded",
         argv=tuple(argv),

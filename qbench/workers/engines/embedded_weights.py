@@ -28,6 +28,10 @@ class EmbeddedOptions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """``cpu`` or ``cuda``; empty: cuda where there is one."""
     context: int = 4096
     """Longest prompt and reply together, in tokens."""
+    emulate: bool = False
+    """Multiply numbers, not codes, on a GPU too."""
+    eager: bool = False
+    """No CUDA graphs."""
     threads: int = 0
     """CPU threads; 0: as many as decode soonest, measured at the start."""
     checkpoint: dict[str, str] = {}

@@ -1,0 +1,29 @@
+"""Norms and gates of single tokens: what stands between the products of a layer."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from qbench.kernels.decode import plain
+from qbench.kernels.decode.ways import program
+
+
+def norm(
+    values: Tensor, gain: Tensor, epsilon: float, residual: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Add ``residual`` to ``values`` (tokens, columns); return the sum's RMSNorm, and the sum.
+
+    Rounded where transformers' Llama rounds: the sum, the quotient, the product with ``gain``.
+    """
+    if not values.is_cuda:
+        return plain.norm(values, gain, epsilon, residual)
+    found: tuple[Tensor, Tensor] = program("norm")(values, gain, epsilon, residual)
+    return found
+
+
+def silu_multiply(gate_up: Tensor) -> Tensor:
+    """Return SiLU of the first half of the columns times the second half, (tokens, columns / 2)."""
+    if not gate_up.is_cuda:
+        return plain.silu_multiply(gate_up)
+    found: Tensor = program("silu_multiply")(gate_up)
+    return found

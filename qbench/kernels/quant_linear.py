@@ -1,0 +1,182 @@
+"""Linear layers whose products are made by GPU programs, from codes as they are packed.
+
+A layer takes 16-bit inputs and does with them what its format says: nothing, 8-bit codes by token
+or group, rotation, rounding to 4 bits. Inputs of 4 bits, which Hopper cannot multiply, are rounded
+and then multiplied in 16 bits: the numbers are the format's, the speed is that of its weights.
+
+Nothing in ``forward`` waits for the device, so layers can be captured in CUDA graphs. Weights are
+checked for NaN and overflow when they are quantized; inputs are not.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Literal
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from qbench.errors import Unsupported
+from qbench.kernels.gemm.multiply import multiply, multiply_quantized
+from qbench.kernels.gemm.packed import PackedWeight
+from qbench.kernels.linear import Inputs
+from qbench.kernels.reference import Quantized
+from qbench.kernels.schemes import Scheme
+
+Way = Literal["plain", "tokens", "groups", "fixed", "rounded"]
+"""What is done with inputs: nothing; 8-bit codes by token, by group, below one fixed scale; rounded
+but left in 16 bits."""
+
+PROGRAMS = {
+    "pack_weight": "qbench.kernels.gemm.packing:pack_weight",
+    "quantize_tokens": "qbench.kernels.activation.quantizing:quantize_tokens",
+    "quantize_groups": "qbench.kernels.activation.quantizing:quantize_groups",
+    "rotate_quantize": "qbench.kernels.activation.rotating:rotate_quantize",
+    "rotate_round": "qbench.kernels.activation.fourbits:rotate_round",
+}
+"""Imported when they are first called: they need Triton."""
+
+
+@cache
+def program(name: str) -> Callable[..., Any]:
+    """Return what starts the program ``name``. Raises ModuleNotFoundError without Triton."""
+    module, _, attribute = PROGRAMS[name].partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def way_of(inputs: Inputs) -> Way:
+    """Return what is done with a layer's inputs.
+
+    Raises:
+        Unsupported: what no program does.
+
+    """
+    scheme = inputs.scheme
+    if scheme is None and inputs.rotation is None:
+        return "plain"
+    if scheme is not None and inputs.zero is None and scheme.symmetric:
+        if inputs.scale is not None and scheme.element_bits == 8 and inputs.rotation is None:
+            return "fixed"
+        if found := _live_way(scheme, inputs):
+            return found
+    raise Unsupported(
+        f"No program makes inputs of {_named(scheme)}.",
+        hint="Serve the model emulated: -o emulate=true.",
+    )
+
+
+def _live_way(scheme: Scheme, inputs: Inputs) -> Way | None:
+    """Return what is done where scales are found anew; None where nothing is."""
+    if inputs.scale is not None or inputs.global_scale is not None or not scheme.dynamic:
+        return None
+    if scheme.strategy == "token" and scheme.element in ("int8", "e4m3"):
+        return "tokens"
+    grouped = scheme.strategy == "group"
+    if grouped and scheme.element == "e4m3" and scheme.scale_dtype == "float32":
+        return "groups" if scheme.group == 128 and inputs.rotation is None else None
+    return "rounded" if grouped and scheme.element in ("e2m1", "int4") else None
+
+
+def _named(scheme: Scheme | None) -> str:
+    return f"{scheme.element} by {scheme.strategy}" if scheme else "rotated 16 bits"
+
+
+def packed(quantized: Quantized, inputs: Inputs) -> PackedWeight:
+    """Return the weight as programs read it. Raises Unsupported where none does."""
+    found: PackedWeight = program("pack_weight")(quantized, _multiplied(inputs))
+    return found
+
+
+def _multiplied(inputs: Inputs) -> Scheme | None:
+    """Return the scheme in which inputs reach the product; None: in 16 bits."""
+    way = way_of(inputs)
+    if way in ("plain", "rounded") or inputs.scheme is None:
+        return None
+    if way != "fixed":
+        return inputs.scheme
+    element = inputs.scheme.element
+    return Scheme(element=element, strategy="token", scale_dtype="float32", dynamic=True)
+
+
+class QuantLinear(nn.Module):
+    """``linear(inputs as the format says, weight)`` from packed codes, on a CUDA GPU."""
+
+    bias: Tensor | None
+    step: Tensor
+    """(1, 1): the fixed scale of inputs, where they have one."""
+
+    def __init__(
+        self, weight: PackedWeight, bias: Tensor | None = None, *, inputs: Inputs | None = None
+    ) -> None:
+        """Take a weight (out, in) packed for these ``inputs``, and ``bias`` (out,).
+
+        Raises:
+            Unsupported: no program makes such inputs.
+
+        """
+        super().__init__()
+        self.inputs = inputs or Inputs()
+        self.way = way_of(self.inputs)
+        self.in_features, self.out_features = weight.columns, weight.rows
+        self._weight = weight
+        for name in ("codes", "high", "scale", "zero"):
+            self.register_buffer(name, getattr(weight, name))
+        self.register_buffer("bias", bias)
+        step = self.inputs.scale or 1.0
+        self.register_buffer("step", torch.full((1, 1), step, device=weight.codes.device))
+
+    @property
+    def weight(self) -> PackedWeight:
+        """The packed weight, wherever its tensors are now."""
+        tensors = {name: getattr(self, name) for name in ("codes", "high", "scale", "zero")}
+        return msgspec.structs.replace(self._weight, **tensors)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Map (..., in) of 16 bits to (..., out)."""
+        flat = values.reshape(-1, self.in_features).contiguous()
+        made = self._product(flat)
+        if self.bias is not None:
+            made += self.bias
+        return made.view(*values.shape[:-1], self.out_features)
+
+    def _product(self, values: Tensor) -> Tensor:
+        if self.way == "plain":
+            return multiply(values, self.weight)
+        if self.way == "rounded":
+            rounded = program("rotate_round")(values, self.inputs.rotation, self.inputs.scheme)
+            return multiply(rounded, self.weight)
+        codes, scale = self._codes(values)
+        return multiply_quantized(codes, scale, self.weight, values.dtype)
+
+    def _codes(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return 8-bit codes (tokens, in) and their scales."""
+        scheme, rotation = self.inputs.scheme, self.inputs.rotation
+        assert scheme is not None
+        if self.way == "fixed":
+            return _below(values, self.step, scheme)
+        if self.way == "groups":
+            made: tuple[Tensor, Tensor] = program("quantize_groups")(values)
+        elif rotation is not None:
+            made = program("rotate_quantize")(values, rotation, scheme.element)
+        else:
+            made = program("quantize_tokens")(values, scheme.element)
+        return made
+
+    def extra_repr(self) -> str:
+        """Return what ``print(model)`` shows."""
+        element = self._weight.scheme.element
+        return f"in={self.in_features}, out={self.out_features}, {element}, inputs {self.way}"
+
+
+def _below(values: Tensor, step: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
+    """Return codes below one scale that calibration found, and that scale for every token."""
+    quotient = values.float() / step
+    if scheme.element == "e4m3":
+        codes = quotient.clamp(-448, 448).to(torch.float8_e4m3fn)
+    else:
+        codes = quotient.round().clamp(-128, 127).to(torch.int8)
+    return codes, step.expand(len(values), 1).contiguous()

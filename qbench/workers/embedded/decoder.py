@@ -1,0 +1,154 @@
+"""One new token for every sequence, by a Llama-like model's own layers over static memory.
+
+What transformers computes in some twenty steps a layer is eight here: norm, one product for
+queries, keys and values, attention (turned, written, split and joined in one program), output,
+norm, one product for gate and up, the gate, down. Numbers are rounded where transformers rounds
+them. Nothing depends on lengths the host would have to know, so a step can be captured.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from msgspec import Struct
+from torch import Tensor, nn
+from torch.nn import functional
+
+from qbench.errors import Unsupported
+from qbench.kernels.decode.attention import attend
+from qbench.kernels.decode.layout import Angles, Heads, Norms, Scratch, scratch
+from qbench.kernels.decode.pointwise import norm, silu_multiply
+from qbench.kernels.fused import KINDS, Part
+from qbench.workers.embedded.cache import Slots
+
+
+class _Block(Struct, frozen=True, kw_only=True):
+    """One layer of the model."""
+
+    qkv: nn.Module
+    out: nn.Module
+    gate_up: nn.Module
+    down: nn.Module
+    before: Tensor
+    """Gain of the norm before attention."""
+    between: Tensor
+    """Gain of the norm after it."""
+    norms: Norms | None
+    heads: Heads
+
+
+class Decoder:
+    """Computes steps of single tokens; ``model`` itself computes everything else."""
+
+    def __init__(self, model: nn.Module, slots: Slots, widest: int) -> None:
+        """Take a model with fused products (``kernels.applying``) and memory for its sequences.
+
+        Raises:
+            Unsupported: the model is of another kind, or a layer of it is not as expected.
+
+        """
+        config: Any = model.config
+        _refuse(config, slots)
+        body: Any = model.model
+        self._slots = slots
+        self._table: Tensor = body.embed_tokens.weight
+        self._blocks = [_block(layer, config) for layer in body.layers]
+        self._gain: Tensor = body.norm.weight
+        self._epsilon = float(config.rms_norm_eps)
+        self._head: nn.Module = model.lm_head  # type: ignore[assignment] # every such model has one
+        self._angles = _angles(body.rotary_emb, self._table, slots.length)
+        self._scratch = _scratch(widest, self._blocks[0].heads, slots)
+        self.device = slots.keys.device
+
+    def __call__(self, ids: Tensor, slots: Tensor, positions: Tensor) -> Tensor:
+        """Write the keys of ``ids`` (batch,) and return logits (batch, vocabulary).
+
+        Args:
+            ids: the last token of each sequence.
+            slots: its slot, int32.
+            positions: where it stands, int32; below zero for rows of filling.
+
+        """
+        stream = functional.embedding(ids, self._table)
+        added: Tensor | None = None
+        for number, block in enumerate(self._blocks):
+            normed, stream = self._norm(stream, block.before, added)
+            memory = (self._slots.keys[number], self._slots.values[number])
+            found = attend(
+                block.qkv(normed), memory, (slots, positions), self._angles, block.heads,
+                block.norms, self._scratch,
+            )  # fmt: skip
+            normed, stream = self._norm(stream, block.between, block.out(found))
+            added = block.down(silu_multiply(block.gate_up(normed)))
+        normed, _ = self._norm(stream, self._gain, added)
+        logits: Tensor = self._head(normed)
+        return logits
+
+    def _norm(self, stream: Tensor, gain: Tensor, added: Tensor | None) -> tuple[Tensor, Tensor]:
+        return norm(stream if added is None else added, gain, self._epsilon, _before(stream, added))
+
+
+def _before(stream: Tensor, added: Tensor | None) -> Tensor | None:
+    return None if added is None else stream
+
+
+def _refuse(config: Any, slots: Slots) -> None:
+    """Refuse models that compute otherwise than the steps here."""
+    kind = getattr(config, "model_type", "")
+    windows = set(getattr(config, "layer_types", None) or ["full_attention"]) != {"full_attention"}
+    if kind == "mistral":
+        windows = bool(getattr(config, "sliding_window", None))
+    rope = getattr(config, "rope_parameters", None) or {}
+    dynamic = str(rope.get("rope_type", "default")) in ("dynamic", "longrope")
+    if kind not in KINDS or windows or dynamic or config.hidden_act != "silu":
+        raise Unsupported(
+            f"Models of the kind {kind!r} with these settings have no decode path here.",
+            hint="The eager path serves them.",
+        )
+    if slots.keys.dtype != slots.values.dtype:
+        raise Unsupported("Keys and values differ in type.", hint="The eager path serves them.")
+
+
+def _block(layer: Any, config: Any) -> _Block:
+    mixer, net = layer.self_attn, layer.mlp
+    named = getattr(mixer, "q_norm", None)
+    return _Block(
+        qkv=_whole(mixer.q_proj),
+        out=mixer.o_proj,
+        gate_up=_whole(net.gate_proj),
+        down=net.down_proj,
+        before=layer.input_layernorm.weight,
+        between=layer.post_attention_layernorm.weight,
+        norms=None if named is None else Norms(named.weight, mixer.k_norm.weight),
+        heads=Heads(
+            queries=config.num_attention_heads,
+            shared=config.num_key_value_heads,
+            size=mixer.head_dim,
+            scale=float(mixer.scaling),
+            epsilon=float(config.rms_norm_eps),
+        ),
+    )
+
+
+def _whole(layer: nn.Module) -> nn.Module:
+    """Return the product that ``layer`` is a part of."""
+    if not isinstance(layer, Part):
+        raise Unsupported(
+            "Layers that take the same input are not one product here.",
+            hint="The eager path serves them.",
+        )
+    return layer.whole
+
+
+def _angles(rotary: Any, table: Tensor, length: int) -> Angles:
+    """Return the model's own angles of all positions."""
+    positions = torch.arange(length, device=table.device)[None]
+    with torch.no_grad():
+        cosine, sine = rotary(table[:1], positions)
+    return Angles(cosine[0].contiguous(), sine[0].contiguous())
+
+
+def _scratch(widest: int, heads: Heads, slots: Slots) -> Scratch | None:
+    device = slots.keys.device
+    return None if device.type == "cpu" else scratch(widest, heads, device)

@@ -1,0 +1,49 @@
+"""Sequences for a batcher: asked for, and waited for."""
+
+import queue
+from collections.abc import Sequence
+
+import torch
+
+from qbench.workers.embedded.batching import Batcher
+from qbench.workers.embedded.generation import Generation
+from qbench.workers.embedded.sampling import Sampler
+from qbench.workers.embedded.scores import Scores
+
+Made = tuple[Generation, "queue.Queue[tuple[list[int], str]]"]
+
+
+def submit(
+    batcher: Batcher,
+    tokens: Sequence[int],
+    *,
+    most: int = 12,
+    seed: int | None = 0,
+    scores: Scores | None = None,
+    ends: frozenset[int] = frozenset(),
+) -> Made:
+    heard: queue.Queue[tuple[list[int], str]] = queue.Queue()
+    generation = Generation(
+        tokens=list(tokens),
+        sampler=Sampler(temperature=0.0, top_p=1.0, seed=seed),
+        told=lambda new, finish: heard.put((list(new), finish)),
+        max_tokens=most,
+        ends=ends,
+        scores=scores,
+    )
+    batcher.submit(generation)
+    return generation, heard
+
+
+def finished(made: Made) -> list[int]:
+    tokens: list[int] = []
+    finish = ""
+    while not finish:
+        new, finish = made[1].get(timeout=60)
+        tokens += new
+    return tokens
+
+
+def prompts(count: int, length: int) -> list[list[int]]:
+    draw = torch.Generator().manual_seed(1)
+    return [torch.randint(3, 250, (length + 7 * n,), generator=draw).tolist() for n in range(count)]
