@@ -42,7 +42,9 @@ def model_of(kind: str, dtype: torch.dtype = torch.float32, **more: Any) -> nn.M
         for name, parameter in made.named_parameters():
             if "norm" in name:
                 parameter.data.uniform_(0.5, 1.5)
-    return made.to(dtype).eval()
+    for parameter in made.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return made.eval()
 
 
 def fused(model: nn.Module) -> nn.Module:
