@@ -44,7 +44,8 @@ def model_of(kind: str, dtype: torch.dtype = torch.float32, **more: Any) -> nn.M
                 parameter.data.uniform_(0.5, 1.5)
     for parameter in made.parameters():
         parameter.data = parameter.data.to(dtype)
-    return made.eval()
+    made.eval()
+    return made
 
 
 def fused(model: nn.Module) -> nn.Module:
