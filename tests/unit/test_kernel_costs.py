@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from qbench.cli.kernel_costs import cost
 from qbench.cli.options import command
 from qbench.cli.pictures import drawn
-from qbench.cli.render import kernel_costs
+from qbench.cli.render import console, kernel_costs
 from qbench.errors import ConfigError, NotFound
 from qbench.kernels.layertime.agreement import agreement
 from qbench.kernels.speed.rows import Row, written
@@ -213,7 +213,7 @@ def test_memory_is_in_the_name_or_in_the_table(name: str, size: float | None) ->
 def test_the_tables_fit_80_columns_and_end_with_the_finding(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernel_costs.out, "width", 80)
+    monkeypatch.setattr(console.out, "width", 80)
     told = found()
     kernel_costs.report(told)
     text = capsys.readouterr().out
