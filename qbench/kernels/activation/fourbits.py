@@ -15,8 +15,8 @@ import triton.language as tl
 from torch import Tensor
 
 from qbench.errors import Unsupported
-from qbench.kernels.activation.launch import require, warps
-from qbench.kernels.activation.rotating import refuse_block, rows
+from qbench.kernels.activation.launch import programs, require, rotation_warps, rows, stages
+from qbench.kernels.activation.rotating import refuse_block
 from qbench.kernels.activation.rounding import (
     e2m1,
     e2m1_code,
@@ -24,6 +24,7 @@ from qbench.kernels.activation.rounding import (
     narrowed,
     quotient,
     reciprocal,
+    through,
     token_step,
     whole_bits,
 )
@@ -102,17 +103,20 @@ def _start(
     packed: bool,
 ) -> None:
     tokens, columns = x.shape
-    _four_bits[(tokens,)](
+    _four_bits[(programs(x),)](
         x,
         made,
         scale,
         factor,
+        tokens,
         columns,
         rows(columns),
         block or 0,
         kind,
         packed,
-        num_warps=warps(tokens, columns),
+        stages(x),
+        num_warps=rotation_warps(columns),
+        enable_fp_fusion=False,
     )
 
 
@@ -122,32 +126,36 @@ def _four_bits(
     made,
     scale,
     factor,
+    tokens,
     COLUMNS: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK: tl.constexpr,
     KIND: tl.constexpr,
     PACKED: tl.constexpr,
+    STAGES: tl.constexpr,
 ):
-    token = tl.program_id(0).to(tl.int64)
     columns = placed(ROWS)
-    dtype = x.dtype.element_ty
-    a, b, c, d = pieces(x + token * COLUMNS, columns, COLUMNS)
-    if BLOCK > 0:
-        a, b, c, d = turned(a, b, c, d, signs(BLOCK, dtype), BLOCK)
-        a, b = scaled(a, BLOCK, dtype), scaled(b, BLOCK, dtype)
-        c, d = scaled(c, BLOCK, dtype), scaled(d, BLOCK, dtype)
-    else:
-        a, b, c, d = a.to(tl.float32), b.to(tl.float32), c.to(tl.float32), d.to(tl.float32)
-    top = 1.0
-    if KIND == "nv":
-        peak = tl.maximum(largest(a, b, c, d), 2688.0 * 1.1754943508222875e-38)
-        top = reciprocal(peak) * 2688.0
-        if PACKED:
-            tl.store(factor + token, top)
-    _piece(a, 0, made, scale, token, top, dtype, COLUMNS, ROWS, KIND, PACKED)
-    _piece(b, 1, made, scale, token, top, dtype, COLUMNS, ROWS, KIND, PACKED)
-    _piece(c, 2, made, scale, token, top, dtype, COLUMNS, ROWS, KIND, PACKED)
-    _piece(d, 3, made, scale, token, top, dtype, COLUMNS, ROWS, KIND, PACKED)
+    dtype: tl.constexpr = x.dtype.element_ty
+    matrix = signs(128 if BLOCK == 0 else BLOCK, dtype)
+    for each in tl.range(tl.program_id(0), tokens, tl.num_programs(0), num_stages=STAGES):
+        token = tl.cast(each, tl.int64)
+        a, b, c, d = pieces(x + token * COLUMNS, columns, COLUMNS)
+        if BLOCK > 0:
+            a, b, c, d = turned(a, b, c, d, matrix, BLOCK)
+            a, b = through(scaled(a, BLOCK), dtype), through(scaled(b, BLOCK), dtype)
+            c, d = through(scaled(c, BLOCK), dtype), through(scaled(d, BLOCK), dtype)
+        else:
+            a, b, c, d = a.to(tl.float32), b.to(tl.float32), c.to(tl.float32), d.to(tl.float32)
+        top = 1.0
+        if KIND == "nv":
+            peak = tl.maximum(largest(a, b, c, d), 2688.0 * 1.1754943508222875e-38)
+            top = reciprocal(peak) * 2688.0
+            if PACKED:
+                tl.store(factor + token, top)
+        _piece(a, 0, made, scale, token, top, dtype, COLUMNS, ROWS, KIND, PACKED)
+        _piece(b, 1, made, scale, token, top, dtype, COLUMNS, ROWS, KIND, PACKED)
+        _piece(c, 2, made, scale, token, top, dtype, COLUMNS, ROWS, KIND, PACKED)
+        _piece(d, 3, made, scale, token, top, dtype, COLUMNS, ROWS, KIND, PACKED)
 
 
 @triton.jit
@@ -216,9 +224,7 @@ def _rounded(values, step, inverse, KIND: tl.constexpr, PACKED: tl.constexpr):
         if PACKED:
             codes = bits & 15
     else:
-        size = e2m1(tl.abs(exact))
-        sign = values.to(tl.int32, bitcast=True) & -2147483648
-        numbers = (size.to(tl.int32, bitcast=True) | sign).to(tl.float32, bitcast=True)
+        numbers = e2m1(exact)
         if PACKED:
-            codes = e2m1_code(size) | ((sign >> 28) & 8)
+            codes = e2m1_code(numbers)
     return numbers, codes

@@ -12,7 +12,8 @@ import triton.language as tl
 from torch import Tensor
 
 from qbench.errors import Unsupported
-from qbench.kernels.activation.launch import CODES, padded, require, warps
+from qbench.kernels.activation.launch import padded, require, warps
+from qbench.kernels.activation.reference import CODES
 from qbench.kernels.activation.rounding import codes_of, narrowed, reciprocal, token_step
 from qbench.kernels.schemes import Element
 
@@ -56,6 +57,7 @@ def _start(gate_up: Tensor, made: Tensor, scale: Tensor | None, element: str) ->
         padded(columns),
         element,
         num_warps=warps(tokens, columns),
+        enable_fp_fusion=False,
     )
 
 

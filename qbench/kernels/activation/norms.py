@@ -14,7 +14,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from qbench.kernels.activation.launch import CODES, padded, require, warps
+from qbench.kernels.activation.launch import padded, require, warps
+from qbench.kernels.activation.reference import CODES
 from qbench.kernels.activation.rounding import codes_of, narrowed, reciprocal, token_step
 from qbench.kernels.schemes import Element
 
@@ -85,6 +86,7 @@ def _start(
         residual is not None,
         element,
         num_warps=warps(tokens, columns),
+        enable_fp_fusion=False,
     )
 
 

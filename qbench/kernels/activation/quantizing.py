@@ -13,7 +13,8 @@ import triton.language as tl
 from torch import Tensor
 
 from qbench.errors import Unsupported
-from qbench.kernels.activation.launch import CODES, padded, require, warps
+from qbench.kernels.activation.launch import padded, require, warps
+from qbench.kernels.activation.reference import CODES
 from qbench.kernels.activation.rounding import codes_of, reciprocal, token_step
 from qbench.kernels.schemes import Element
 
@@ -32,7 +33,14 @@ def quantize_tokens(x: Tensor, element: Element) -> tuple[Tensor, Tensor]:
     codes = torch.empty_like(x, dtype=CODES[element])
     scale = torch.empty(tokens, 1, dtype=torch.float32, device=x.device)
     _quantize_tokens[(tokens,)](
-        x, codes, scale, columns, padded(columns), element, num_warps=warps(tokens, columns)
+        x,
+        codes,
+        scale,
+        columns,
+        padded(columns),
+        element,
+        num_warps=warps(tokens, columns),
+        enable_fp_fusion=False,
     )
     return codes, scale
 
@@ -52,7 +60,9 @@ def quantize_groups(x: Tensor) -> tuple[Tensor, Tensor]:
     codes = torch.empty_like(x, dtype=torch.float8_e4m3fn)
     scale = torch.empty(tokens, columns // GROUP, dtype=torch.float32, device=x.device)
     groups = scale.numel()
-    _quantize_groups[(triton.cdiv(groups, _GROUPS),)](x, codes, scale, groups, _GROUPS, num_warps=2)
+    _quantize_groups[(triton.cdiv(groups, _GROUPS),)](
+        x, codes, scale, groups, _GROUPS, num_warps=2, enable_fp_fusion=False
+    )
     return codes, scale
 
 

@@ -19,6 +19,8 @@ from qbench.kernels.schemes import Element, Scheme
 
 TOKEN_SCHEMES: dict[Element, Scheme] = {"int8": INT8_TOKEN, "e4m3": E4M3_TOKEN}
 """Schemes with one scale per token, by element."""
+CODES: dict[Element, torch.dtype] = {"int8": torch.int8, "e4m3": torch.float8_e4m3fn}
+"""Types of their codes."""
 
 
 def quantize_tokens(x: Tensor, element: Element) -> tuple[Tensor, Tensor]:
@@ -73,6 +75,14 @@ def norm(
     return made if residual is None else (made, total)
 
 
+@overload
+def norm_quantize(
+    x: Tensor, gain: Tensor, epsilon: float, element: Element
+) -> tuple[Tensor, Tensor]: ...
+@overload
+def norm_quantize(
+    x: Tensor, gain: Tensor, epsilon: float, element: Element, residual: Tensor
+) -> tuple[Tensor, Tensor, Tensor]: ...
 def norm_quantize(
     x: Tensor, gain: Tensor, epsilon: float, element: Element, residual: Tensor | None = None
 ) -> tuple[Tensor, ...]:

@@ -13,8 +13,15 @@ import triton.language as tl
 from torch import Tensor
 
 from qbench.errors import Unsupported
-from qbench.kernels.activation.launch import CODES, padded, require, warps
-from qbench.kernels.activation.rounding import codes_of, reciprocal, token_step
+from qbench.kernels.activation.launch import (
+    programs,
+    require,
+    rotation_warps,
+    rows,
+    stages,
+)
+from qbench.kernels.activation.reference import CODES
+from qbench.kernels.activation.rounding import codes_of, narrowed, reciprocal, token_step
 from qbench.kernels.activation.turning import largest, pieces, placed, scaled, signs, turned
 from qbench.kernels.schemes import Element
 
@@ -37,7 +44,7 @@ def rotate_quantize(x: Tensor, block: int, element: Element) -> tuple[Tensor, Te
     tokens, columns = x.shape
     codes = torch.empty_like(x, dtype=CODES[element])
     scale = torch.empty(tokens, 1, dtype=torch.float32, device=x.device)
-    _rotate_quantize[(tokens,)](
+    _rotate_quantize[(programs(x),)](
         x,
         codes,
         scale,
@@ -46,8 +53,9 @@ def rotate_quantize(x: Tensor, block: int, element: Element) -> tuple[Tensor, Te
         rows(columns),
         block,
         element,
-        1,
-        num_warps=warps(tokens, columns),
+        stages(x),
+        num_warps=rotation_warps(columns),
+        enable_fp_fusion=False,
     )
     return codes, scale
 
@@ -61,9 +69,10 @@ def refuse_block(x: Tensor, block: int) -> None:
         )
 
 
-def rows(columns: int) -> int:
-    """Return how many rows of 128 columns a program holds; matrix units want 16."""
-    return max(padded(columns) // 128, 16)
+@triton.jit
+def _wide(piece, BLOCK: tl.constexpr, dtype: tl.constexpr):
+    """Return rotated values as the reference has them: of 16 bits, here in float32."""
+    return narrowed(scaled(piece, BLOCK), dtype).to(tl.float32)
 
 
 @triton.jit
@@ -85,13 +94,14 @@ def _rotate_quantize(
         token = tl.cast(each, tl.int64)
         a, b, c, d = pieces(x + token * COLUMNS, columns, COLUMNS)
         a, b, c, d = turned(a, b, c, d, matrix, BLOCK)
-        step = token_step(scaled(largest(a, b, c, d), BLOCK, dtype), ELEMENT)
+        peak = _wide(largest(a, b, c, d), BLOCK, dtype)
+        step = token_step(peak, ELEMENT)
         inverse = reciprocal(step)
         start = codes + token * COLUMNS + columns
-        a = codes_of(scaled(a, BLOCK, dtype), step, inverse, ELEMENT)
-        b = codes_of(scaled(b, BLOCK, dtype), step, inverse, ELEMENT)
-        c = codes_of(scaled(c, BLOCK, dtype), step, inverse, ELEMENT)
-        d = codes_of(scaled(d, BLOCK, dtype), step, inverse, ELEMENT)
+        a = codes_of(_wide(a, BLOCK, dtype), step, inverse, ELEMENT)
+        b = codes_of(_wide(b, BLOCK, dtype), step, inverse, ELEMENT)
+        c = codes_of(_wide(c, BLOCK, dtype), step, inverse, ELEMENT)
+        d = codes_of(_wide(d, BLOCK, dtype), step, inverse, ELEMENT)
         tl.store(start, a, mask=columns < COLUMNS)
         tl.store(start + 32, b, mask=columns + 32 < COLUMNS)
         tl.store(start + 64, c, mask=columns + 64 < COLUMNS)

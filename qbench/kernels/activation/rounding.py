@@ -11,16 +11,24 @@ import triton.language as tl
 
 INTERPRETED = tl.constexpr(bool(triton.knobs.runtime.interpret))
 """Whether programs run on the CPU, step by step."""
+_PAIR = tl.constexpr(
+    """{
+    .reg .b32 pair;
+    cvt.rn.bf16x2.f32 pair, $3, $2;
+    shl.b32 $0, pair, 16;
+    and.b32 $1, pair, 0xffff0000;
+}"""
+)
 
 
 @triton.jit
 def on_grid(x, SMALLEST: tl.constexpr, BITS: tl.constexpr):
     """Round float32 to ``BITS`` bits of mantissa; below the exponent field SMALLEST, to its steps.
 
-    A number whose last bit is the wanted step is added and taken away again.
+    A number whose last bit is the wanted step is added and taken away again. Zeros become plus.
     """
-    field = tl.maximum((x.to(tl.int32, bitcast=True) >> 23) & 0xFF, SMALLEST)
-    large = (((field + (23 - BITS)) << 23) | 0x400000).to(tl.float32, bitcast=True)
+    exponent = tl.maximum(x.to(tl.int32, bitcast=True) & 0x7F800000, SMALLEST << 23)
+    large = (exponent + (((23 - BITS) << 23) + 0x400000)).to(tl.float32, bitcast=True)
     return (x + large) - large
 
 
@@ -33,6 +41,17 @@ def narrowed(x, dtype: tl.constexpr):
         elif dtype == tl.float8e4nv:
             x = on_grid(x, 121, 3)
     return x.to(dtype)
+
+
+@triton.jit
+def through(x, dtype: tl.constexpr):
+    """Round float32 to a 16-bit type and back, two at a time where a GPU can."""
+    if INTERPRETED or dtype != tl.bfloat16:
+        return narrowed(x, dtype).to(tl.float32)
+    else:
+        return tl.inline_asm_elementwise(
+            _PAIR, "=r,=r,r,r", [x], dtype=tl.float32, is_pure=True, pack=2
+        )
 
 
 @triton.jit
@@ -81,16 +100,19 @@ def codes_of(x, step, inverse, ELEMENT: tl.constexpr):
 
 
 @triton.jit
-def e2m1(size):
-    """Round magnitudes to E2M1: 0, 0.5, 1, 1.5, 2, 3, 4, 6."""
-    return tl.minimum(on_grid(size, 127, 1), 6.0)
+def e2m1(x):
+    """Round to E2M1: 0, 0.5, 1, 1.5, 2, 3, 4, 6 and their negatives."""
+    return tl.maximum(tl.minimum(on_grid(x, 127, 1), 6.0), -6.0)
 
 
 @triton.jit
-def e2m1_code(rounded):
-    """Return the three bits of a magnitude that is on the grid of E2M1."""
-    bits = rounded.to(tl.int32, bitcast=True) >> 22
-    return tl.where(rounded < 1.0, (rounded * 2.0).to(tl.int32), bits - 252)
+def e2m1_code(number):
+    """Return the four bits of a number that is on the grid of E2M1.
+
+    Times 2^-126, its exponent and mantissa are the lowest of a float32's, subnormals too.
+    """
+    bits = (number * 1.1754943508222875e-38).to(tl.int32, bitcast=True)
+    return ((bits >> 22) & 7) | ((bits >> 28) & 8)
 
 
 @triton.jit

@@ -11,7 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from qbench.kernels.activation.rounding import INTERPRETED, narrowed
+from qbench.kernels.activation.rounding import INTERPRETED
 
 
 @triton.jit
@@ -68,16 +68,16 @@ def turned(a, b, c, d, matrix, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def scaled(piece, BLOCK: tl.constexpr, dtype: tl.constexpr):
-    """Divide by the root of the block and round to 16 bits, as float32."""
+def scaled(piece, BLOCK: tl.constexpr):
+    """Divide by the root of the block."""
     if BLOCK == 16:
-        return narrowed(piece * 0.25, dtype).to(tl.float32)
+        return piece * 0.25
     elif BLOCK == 32:
-        return narrowed(piece * 0.17677669529663687, dtype).to(tl.float32)
+        return piece * 0.17677669529663687
     elif BLOCK == 64:
-        return narrowed(piece * 0.125, dtype).to(tl.float32)
+        return piece * 0.125
     else:
-        return narrowed(piece * 0.08838834764831843, dtype).to(tl.float32)
+        return piece * 0.08838834764831843
 
 
 @triton.jit
