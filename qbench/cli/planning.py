@@ -93,6 +93,8 @@ def _plan(
         plans.design(found.design)
     if found.forecast is not None:
         forecasts.forecast(found.forecast)
+    if found.paces:
+        plans.paces(found.paces)
 
 
 def _draw(found: Forecast | None, file: str) -> None:
@@ -115,7 +117,7 @@ def _planned(wish: Wish, wanted: Prospect) -> Planned:
     refusals = {s.label: load_engine(s.engine).refuse(s) for s in request.systems}
     places = {s.id: wish.controls.hardware or expected_hardware(s) for s in request.systems}
     with Store.open(wish.database) as store:
-        found = prospect_of(store, wanted, places=places)
+        found = prospect_of(store, wanted, places=places, book=prices)
     return replace(
         found,
         dollars_per_hour=_rates(request, wish.controls, prices),

@@ -76,6 +76,17 @@ class Summary(Struct, frozen=True, kw_only=True):
     """Relative change of a token's time from the shortest to the longest prompt; None: unknown."""
 
 
+class Prediction(Struct, frozen=True, kw_only=True):
+    """Of a profile that nobody measured."""
+
+    source: str
+    """What predicted it."""
+    error: float
+    """Relative, root mean square against whole engines."""
+    rows: int
+    """Measurements that the error is of."""
+
+
 class Profile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A measured grid and what stands behind it."""
 
@@ -111,11 +122,14 @@ class Profile(Struct, frozen=True, kw_only=True, omit_defaults=True):
     hidden: int | None = None
     """Size of the model's hidden state; with ``layers`` it gives the operations."""
     layers: int | None = None
+    predicted: Prediction | None = None
+    """None: it was measured."""
 
     @property
     def label(self) -> str:
         """For people: ``SmolLM2-135M-Instruct w4a16``."""
-        return f"{self.model.rstrip('/').rsplit('/', 1)[-1]} {self.format}"
+        name = f"{self.model.rstrip('/').rsplit('/', 1)[-1]} {self.format}"
+        return f"PREDICTED {name}" if self.predicted else name
 
     @property
     def ref(self) -> str:

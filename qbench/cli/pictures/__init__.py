@@ -28,6 +28,7 @@ PICTURES = {
     "signal": "qbench.cli.pictures.noise:signal",
     "forecast": "qbench.cli.pictures.forecast:paint",
     "frontier": "qbench.cli.pictures.frontier:paint",
+    "kernel-costs": "qbench.cli.pictures.kernel_costs:paint",
     "history": "qbench.cli.pictures.history:paint",
     "efficiency": "qbench.cli.pictures.efficiency:paint",
     "profile": "qbench.cli.pictures.profile:paint",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from qbench.cli.render.console import count, dim, dollars, draw, out, plain, seconds, table
-from qbench.service.reports.prospect.values import Design, Settling
+from qbench.service.reports.prospect.values import Attempts, Design, Pace, Settling
+from qbench.service.reports.values import Estimate
 
 
 def design(found: Design) -> None:
@@ -36,6 +40,46 @@ def _expected(found: Design) -> None:
         )
     made.caption = "at what past attempts cost and took, with as many in flight as planned"
     draw(made)
+
+
+def paces(found: Sequence[Pace]) -> None:
+    """Print what kernels' rows predict of local systems that nobody measured."""
+    made = table(
+        "Predicted, not measured", "Streams>", "tok/s>", "$/M>", "s/attempt>", "time>", "$>"
+    )
+    for one in found:
+        made.add_row(
+            plain(one.label),
+            count(one.streams) if one.streams else "do not fit",
+            count(one.tokens_per_second),
+            _ends(one.per_million),
+            "–" if one.seconds is None else f"{one.seconds.value:,.2f}",
+            "–" if one.minutes is None else seconds(60 * one.minutes.value),
+            _ends(one.dollars),
+        )
+    first = found[0]
+    made.caption = f"{first.gpu}, {first.source}; {_requests(first.each)}"
+    draw(made)
+
+
+def _ends(one: Estimate | None) -> str:
+    """Write dollars with their interval where it is bounded."""
+    if one is None:
+        return "–"
+    bounded = one.low > 0 and math.isfinite(one.high)
+    return (
+        f"{dollars(one.value)} ± {dollars((one.high - one.low) / 2)}"
+        if bounded
+        else (dollars(one.value))
+    )
+
+
+def _requests(each: Attempts) -> str:
+    """Say which tokens it is of."""
+    call = f"{each.prompt / each.calls:,.0f} + {each.output / each.calls:,.0f} tokens a call"
+    if not each.source:
+        return f"no past run tells an attempt's tokens, rates are of {call}"
+    return f"an attempt makes {each.calls:.1f} calls of {call} ({each.source})"
 
 
 def settling(found: Settling) -> None:

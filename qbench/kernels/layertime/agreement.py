@@ -108,7 +108,11 @@ def agreement(kernels: Kernels, engine: str, known: Iterable[EndToEnd]) -> Agree
     ]
     plain = [point for point in points if _calibrates(point)]
     overhead = calibrated(plain) if plain else NO_OVERHEAD
-    note = "" if plain else f"{engine} was never measured end to end in {PLAIN}: no overhead in it"
+    note = (
+        ""
+        if plain
+        else f"{engine} was never measured end to end in {PLAIN} there, and no overhead is in it"
+    )
     rows = tuple(_compared(point, overhead) for point in points)
     return Agreement(engine=engine, overhead=overhead, rows=rows, note=note)
 

@@ -14,7 +14,7 @@ from qbench.kernels.formats import get_format
 from qbench.kernels.layertime.curve import Ceilings, Curve, Timings, Work
 from qbench.kernels.layertime.serving import NO_OVERHEAD, LayerTime, Overhead
 from qbench.kernels.layertime.transformer import Transformer
-from qbench.kernels.speed.rows import Row, Unit
+from qbench.kernels.speed.rows import Row, Setting, Unit
 
 PLAIN = "bf16"
 """The format whose kernels multiply the head, and on which an overhead is calibrated."""
@@ -47,11 +47,17 @@ class Kernels:
         """Take rows of one GPU, of any number of measurements; the newest of a product counts."""
         self.gpu = rows[0].setting.gpu
         self._rows = rows
+        self._known: dict[tuple[str, str], Taken] = {}
+
+    @cached_property
+    def newest(self) -> Setting:
+        """Of the newest measurement."""
+        return max(self._rows, key=lambda row: row.setting.date).setting
 
     @cached_property
     def ceilings(self) -> Ceilings:
         """What the GPU reached in its newest measurement."""
-        known = max(self._rows, key=lambda row: row.setting.date).setting.ceilings
+        known = self.newest.ceilings
         rates = {unit: TERA * known.rate(unit) for unit in UNITS if known.rate(unit)}
         read = known.read or known.copy
         return Ceilings(bandwidth=TERA * known.bandwidth, read=TERA * read, rates=rates)
@@ -89,7 +95,9 @@ class Kernels:
                 f"No kernel of {engine} was timed in {fmt} on {self.gpu}.",
                 hint=f"Timed: {', '.join(sorted(who)) or 'none'}. More: qbench kernels speed.",
             )
-        return self._curve(fmt, chosen)
+        if (fmt, chosen) not in self._known:
+            self._known[fmt, chosen] = self._curve(fmt, chosen)
+        return self._known[fmt, chosen]
 
     def layer_time(
         self, model: Transformer, fmt: str, engine: str, overhead: Overhead = NO_OVERHEAD

@@ -76,15 +76,22 @@ class Traffic(Struct, frozen=True, kw_only=True):
     """Requests that are always ``batch`` at a time."""
 
     prompt: int
-    """Tokens of each request, none of them cached."""
+    """Tokens of each request that are to be read."""
     output: int
     """Generated tokens of each."""
     batch: int = 1
+    cached: int = 0
+    """Tokens of each request that the cache holds already: an agent's history."""
 
     @property
     def context(self) -> float:
         """Mean tokens in the cache of a sequence while its tokens are generated."""
-        return self.prompt + self.output / 2
+        return self.cached + self.prompt + self.output / 2
+
+    @property
+    def longest(self) -> int:
+        """Tokens in the cache of a sequence when its last token is made."""
+        return self.cached + self.prompt + self.output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +113,16 @@ class LayerTime:
         read = batch * context * self.model.cache_bytes / self.ceilings.read
         return self._pass(tokens=batch, sequences=batch) + Spent(attention=read)
 
-    def prefill(self, prompt: int, batch: int) -> Spent:
-        """Return the passes that read ``batch`` prompts, ``CHUNK`` tokens at a time."""
+    def prefill(self, prompt: int, batch: int, cached: int = 0) -> Spent:
+        """Return the passes that read ``batch`` prompts, ``CHUNK`` tokens at a time.
+
+        With ``cached`` tokens of each in the cache already, which attention looks at, too.
+        """
         total = prompt * batch
         passes = math.ceil(total / CHUNK)
         one = self._pass(tokens=total / passes, sequences=batch / passes)
         rate = ATTENTION_SHARE * self.ceilings.rates["bf16"]
-        looked = batch * self.model.attention_flops(prompt) / rate
+        looked = batch * self.model.attention_flops(prompt, cached) / rate
         return one.times(passes) + Spent(attention=looked)
 
     def batch(self, traffic: Traffic) -> Spent:
@@ -120,8 +130,15 @@ class LayerTime:
 
         The prompt's pass gives the first token; every other token is a step at the mean context.
         """
-        steps = self.decode(traffic.batch, traffic.context).times(traffic.output - 1)
-        return self.prefill(traffic.prompt, traffic.batch) + steps
+        return self.reading(traffic) + self.writing(traffic)
+
+    def reading(self, traffic: Traffic) -> Spent:
+        """Return what a batch's prompts take."""
+        return self.prefill(traffic.prompt, traffic.batch, traffic.cached)
+
+    def writing(self, traffic: Traffic) -> Spent:
+        """Return what a batch's tokens take after the first of each."""
+        return self.decode(traffic.batch, traffic.context).times(traffic.output - 1)
 
     def tokens_per_second(self, traffic: Traffic) -> float:
         """Return generated tokens a second of all sequences together."""

@@ -65,10 +65,14 @@ class Transformer(Struct, frozen=True, kw_only=True):
         """Numbers of one token that enter the products: what a format with 8 bits rounds."""
         return sum(layer.columns * layer.count for layer in self.products)
 
-    def attention_flops(self, prompt: float) -> float:
-        """Operations of causal attention over one prompt: half of ``4 p² heads head_dim``."""
+    def attention_flops(self, prompt: float, cached: float = 0) -> float:
+        """Operations of causal attention over one prompt, after ``cached`` tokens.
+
+        Per layer ``4 heads head_dim`` of each pair of tokens, of which half are masked in the
+        prompt: p (p / 2 + cached) pairs.
+        """
         one = self.decoder
-        return 2.0 * prompt**2 * one.heads * one.head * one.layers
+        return 4.0 * prompt * (prompt / 2 + cached) * one.heads * one.head * one.layers
 
 
 def transformer_of(config: Mapping[str, Any], name: str) -> Transformer:

@@ -21,6 +21,7 @@ from qbench.service.api import (
     events,
     frontiers,
     health,
+    kernel_costs,
     keys,
     metrics,
     noise,
@@ -100,7 +101,8 @@ def create_app(
         cascade,
         strategies,
     )
-    own = (runs, plans, events, attempts, *reading, catalogue, schedules, keys, health, metrics)
+    known = (catalogue, kernel_costs)
+    own = (runs, plans, events, attempts, *reading, *known, schedules, keys, health, metrics)
     for router in (*(module.router for module in own), *routers):
         app.include_router(router)
     app.openapi = _described(app, app.openapi)  # type: ignore[method-assign]

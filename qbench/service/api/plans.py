@@ -7,8 +7,9 @@ from fastapi.concurrency import run_in_threadpool
 from msgspec.structs import replace
 
 from qbench.service.api.answers import answer, body_of, says, takes
-from qbench.service.api.deps import Reader, StoreDep
+from qbench.service.api.deps import PricesDep, Reader, StoreDep
 from qbench.service.handed_in import admitted
+from qbench.service.pricebook import PriceBook
 from qbench.service.reports.prospect.report import Prospect, prospect_of
 from qbench.service.reports.prospect.values import Planned
 from qbench.service.store import Store
@@ -25,11 +26,11 @@ EXAMPLE = {"order": {"suite": "mcp", "formats": ["fp8", "w4a16"], "samples": 160
     response_class=Response,
     summary="What a run would do",
 )
-async def plan(request: Request, store: StoreDep, _: Reader) -> Response:
+async def plan(request: Request, store: StoreDep, prices: PricesDep, _: Reader) -> Response:
     """Say what a run would do, detect and probably find, without making it."""
     wanted = await body_of(request, Prospect)
-    return answer(await run_in_threadpool(_planned, store, wanted))
+    return answer(await run_in_threadpool(_planned, store, wanted, prices))
 
 
-def _planned(store: Store, wanted: Prospect) -> Planned:
-    return prospect_of(store, replace(wanted, order=admitted(wanted.order)))
+def _planned(store: Store, wanted: Prospect, prices: PriceBook) -> Planned:
+    return prospect_of(store, replace(wanted, order=admitted(wanted.order)), book=prices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -60,7 +61,16 @@ class Nominal(Struct, frozen=True, kw_only=True):
 
 
 def chosen_fit(profile: Profile) -> tuple[Runtime, ContextTest | None]:
-    """Return the fit that a profile's costs are made of, and the test of the context term."""
+    """Return the fit that a profile's costs are made of, and the test of the context term.
+
+    That of a predicted profile is as uncertain as the predictions are: one relative error, shared
+    by all its numbers.
+    """
+    if profile.predicted is not None:
+        made = fit(profile.grid, context=True)
+        shared = profile.predicted.error**2 * np.outer(made.coefficients, made.coefficients)
+        freedom = max(1, profile.predicted.rows)
+        return replace(made, covariance=shared, freedom=freedom), None
     test = context_test(profile.grid)
     return (test.fit if test and test.needed else fit(profile.grid)), test
 

@@ -25,6 +25,7 @@ from qbench.service.reports.efficiency.profiles import Nominal, chosen_fit, mach
 from qbench.service.reports.efficiency.values import Costed, Efficiency, Scored
 from qbench.service.reports.efficiency.weighing import DEFAULT_WEIGHTS, Weighing, read_weights
 from qbench.service.reports.evidence import Evidence, known_mean
+from qbench.service.reports.kernels.predicted import MARK, predicted_for, predicted_named
 from qbench.service.reports.values import Estimate
 from qbench.service.store import Store
 
@@ -134,11 +135,12 @@ def efficiency_of(
     asked = read_weights(how.weights)
     evidence = Evidence.of(store, run_ref, how.basis)
     kept = stored()
-    named = find(how.profile, kept) if how.profile else None
+    named = _named(how.profile, kept) if how.profile else None
     calls = recorded_calls(store, evidence)
     costings = []
     for system in evidence.run.request.systems:
-        chosen = named or fitting(system, evidence.endpoint(system), kept)
+        endpoint = evidence.endpoint(system)
+        chosen = named or fitting(system, endpoint, kept) or predicted_for(system, endpoint)
         mine = calls.get(system.id, NO_CALLS)
         costings.append(_Costing(evidence, how, system, mine, chosen, book))
     rows = tuple(_costed(one, costings) for one in costings)
@@ -156,6 +158,11 @@ def efficiency_of(
         notes=_notes(rows, how, asked, weights),
         finding=_finding(rows, scores),
     )
+
+
+def _named(ref: str, kept: Sequence[Profile]) -> Profile:
+    """Find a profile that is kept, or predict the one that is asked for. Raises NotFound."""
+    return predicted_named(ref) if ref.startswith(MARK) else find(ref, kept)
 
 
 def _costed(one: _Costing, costings: Sequence[_Costing]) -> Costed:
@@ -261,6 +268,8 @@ def _caution(one: _Costing) -> str:
     if profile is None:
         return ""
     said = []
+    if profile.predicted is not None:
+        said.append(f"its profile was never measured but predicted ({profile.predicted.source})")
     if profile.path == "emulated":
         said.append("its profile is of an emulation, not of a native kernel")
     same = profile.engine_key == one.system.engine_key

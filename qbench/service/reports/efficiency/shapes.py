@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qbench.benchmarks.analysis.scaling.kinetics import Decoder
+from qbench.kernels.layertime.transformer import Transformer, transformer_of
 from qbench.kernels.sizes import shape_of
 
 _KEYS = (
@@ -37,12 +38,10 @@ CONFIGS: dict[str, tuple[int, int, int, int, int, int, int, bool]] = {
 
 def decoder_of(model: str) -> Decoder | None:
     """Return the shape of a model by its Hub id or folder; None where it is not known."""
-    name = model.rstrip("/").rsplit("/", 1)[-1].lower()
-    known = sorted(CONFIGS, key=len, reverse=True)
-    found = next((one for one in known if _is(name, one.lower())), None)
+    found = _known(model)
     if found is None:
         return None
-    config: dict[str, Any] = dict(zip(_KEYS, CONFIGS[found], strict=True))
+    config = _config(found)
     return Decoder(
         parameters=shape_of(config, found).parameters,
         layers=config["num_hidden_layers"],
@@ -50,6 +49,22 @@ def decoder_of(model: str) -> Decoder | None:
         kv_heads=config["num_key_value_heads"],
         head_dim=config["head_dim"],
     )
+
+
+def transformer_named(model: str) -> Transformer | None:
+    """Return what an engine runs for a model by its id or folder; None where it is not known."""
+    found = _known(model)
+    return None if found is None else transformer_of(_config(found), found)
+
+
+def _known(model: str) -> str | None:
+    name = model.rstrip("/").rsplit("/", 1)[-1].lower()
+    known = sorted(CONFIGS, key=len, reverse=True)
+    return next((one for one in known if _is(name, one.lower())), None)
+
+
+def _config(known: str) -> dict[str, Any]:
+    return dict(zip(_KEYS, CONFIGS[known], strict=True))
 
 
 def _is(name: str, known: str) -> bool:

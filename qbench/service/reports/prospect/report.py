@@ -11,8 +11,10 @@ from qbench.benchmarks.analysis.design import POWER, assumed, detectable
 from qbench.service.domain import Controls, Request
 from qbench.service.order import Order, to_request
 from qbench.service.plan import make_plan
+from qbench.service.pricebook import PriceBook
 from qbench.service.reports.prospect.design import designed
 from qbench.service.reports.prospect.forecast import forecast_of
+from qbench.service.reports.prospect.pacing import Asked, paces_of
 from qbench.service.reports.prospect.values import Design, Planned
 from qbench.service.reports.sequential.report import decided_after
 from qbench.service.store import Store
@@ -31,7 +33,11 @@ class Prospect(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def prospect_of(
-    store: Store, wanted: Prospect, *, places: Mapping[str, str] | None = None
+    store: Store,
+    wanted: Prospect,
+    *,
+    places: Mapping[str, str] | None = None,
+    book: PriceBook | None = None,
 ) -> Planned:
     """Plan a run without making it.
 
@@ -41,6 +47,7 @@ def prospect_of(
         store: whose past runs tell spreads, scores and costs.
         wanted: the run.
         places: system id to the machine that is going to serve it, where that is known.
+        book: what machines cost, for what is predicted from kernels' rows; None: no dollars.
 
     Raises:
         NotFound: an unknown suite, task, format or baseline.
@@ -67,6 +74,16 @@ def prospect_of(
         decided_after_samples=decided_after(request),
         design=_design(store, request, wanted),
         forecast=forecast_of(store, request, plan.samples, known),
+        paces=paces_of(
+            store,
+            request,
+            Asked(
+                places=known,
+                streams=wanted.controls.concurrency,
+                attempts=len(plan.samples) * request.epochs,
+            ),
+            book,
+        ),
     )
 
 

@@ -60,6 +60,43 @@ class Design(Struct, frozen=True, kw_only=True):
     finding: str
 
 
+class Attempts(Struct, frozen=True, kw_only=True):
+    """Means of what an attempt asks of an engine."""
+
+    calls: float
+    prompt: float
+    """Tokens to be read, of all calls."""
+    cached: float
+    """Prompt tokens that a cache served."""
+    output: float
+    source: str
+    """The past runs that tell; empty: nobody does, and a usual request is taken."""
+
+
+class Pace(Struct, frozen=True, kw_only=True):
+    """What a local system will take on a GPU whose kernels were timed. Predicted, not measured."""
+
+    label: str
+    gpu: str
+    kernels: str
+    """Whose."""
+    streams: int
+    """Attempts in flight that fit the GPU's memory; 0: the weights alone do not."""
+    each: Attempts
+    source: str
+    """What predicts it, and its error."""
+    tokens_per_second: float | None = None
+    """Generated, of all streams."""
+    per_million: Estimate | None = None
+    """Dollars per million generated tokens, prompts included; None: unpriced."""
+    seconds: Estimate | None = None
+    """Of one attempt's calls; None where no past run tells its tokens."""
+    minutes: Estimate | None = None
+    """Of all attempts."""
+    dollars: Estimate | None = None
+    """Of all attempts, the machine busy throughout."""
+
+
 class Planned(Struct, frozen=True, kw_only=True):
     """What a run would do, cost and be able to detect."""
 
@@ -82,11 +119,13 @@ class Planned(Struct, frozen=True, kw_only=True):
     """Where a smallest difference was named."""
     forecast: Forecast | None = None
     """What past runs make probable; never a measured number."""
+    paces: tuple[Pace, ...] = ()
+    """What kernels' rows predict of local systems that nobody measured."""
     schema: int = SCHEMA
 
     def facts(self) -> dict[str, Any]:
         """Return what is shown as names and values."""
-        kept = ("design", "forecast", "schema")
+        kept = ("design", "forecast", "paces", "schema")
         return {name: getattr(self, name) for name in self.__struct_fields__ if name not in kept}
 
 
