@@ -101,14 +101,14 @@ def test_a_shape_that_was_not_measured_is_what_the_roofline_said(n: int, k: int,
     assert found.value == pytest.approx(truth, rel=0.25)
 
 
-@given(formats, batches, st.floats(0, 1e-4), st.floats(0, 1e-4))
-def test_an_overhead_is_added_for_every_layer_and_sequence(
-    fmt: str, batch: int, layer: float, sequence: float
+@given(formats, batches, st.floats(0, 1e-4), st.floats(0, 1e-12))
+def test_an_overhead_is_added_for_every_layer_and_cached_byte(
+    fmt: str, batch: int, layer: float, byte: float
 ) -> None:
     bare = TIMES[fmt]
-    laden: LayerTime = replace(bare, overhead=Overhead(per_layer=layer, per_sequence=sequence))
+    laden: LayerTime = replace(bare, overhead=Overhead(per_layer=layer, per_cached_byte=byte))
     more = laden.decode(batch, 100).seconds - bare.decode(batch, 100).seconds
-    assert more == pytest.approx(32 * layer + batch * sequence, abs=1e-12)
+    assert more == pytest.approx(32 * layer + batch * 100 * 131072 * byte, abs=1e-12)
 
 
 @given(formats, st.integers(1, 64), st.integers(1, 4096))

@@ -17,7 +17,7 @@ from qbench.kernels.speed.shapes import DECODERS
 from tests.layer_rows import GPU, MADE, SETTING, Made, made_kernels, made_rows
 
 MODEL = Transformer(decoder=DECODERS["llama-3.1-8b"], shape=LLAMA_8B)
-TRUTH = Overhead(per_layer=2e-5, per_sequence=1e-5)
+TRUTH = Overhead(per_layer=2e-5, per_cached_byte=2e-13)
 CONFIG = measured()[0].config
 
 
@@ -66,7 +66,7 @@ def test_calibration_on_16_bits_finds_the_overhead_and_predicts_the_rest() -> No
     known = engine_rows({"bf16": "cublas", "fp8": "cutlass", "w4a16": "machete"})
     found = agreement(made_kernels(), "vllm", [known])
     assert found.overhead.per_layer == pytest.approx(TRUTH.per_layer, rel=1e-6)
-    assert found.overhead.per_sequence == pytest.approx(TRUTH.per_sequence, rel=1e-6)
+    assert found.overhead.per_cached_byte == pytest.approx(TRUTH.per_cached_byte, rel=1e-6)
     assert found.error == pytest.approx(0.0, abs=1e-6)
     assert [row.calibrated for row in found.rows] == [True] * 3 + [False] * 6
 
@@ -81,7 +81,7 @@ def test_other_formats_never_move_the_overhead() -> None:
 def test_one_16_bit_row_gives_an_overhead_per_layer_alone() -> None:
     whole = engine_rows({"bf16": "cublas"})
     found = agreement(made_kernels(), "vllm", [replace(whole, rows=whole.rows[:1])])
-    assert found.overhead.per_sequence == 0
+    assert found.overhead.per_cached_byte == 0
     assert found.overhead.per_layer > TRUTH.per_layer
 
 
@@ -114,8 +114,8 @@ def test_rounding_is_added_where_the_rows_leave_it_out() -> None:
     parts = [Made("bf16", "cublas"), Made("fp8", "qbench", "fp8", part="product")]
     apart = made_kernels(parts).layer_time(MODEL, "fp8", "embedded").decode(64, 100)
     whole = made_kernels().layer_time(MODEL, "fp8", "embedded").decode(64, 100)
-    columns = 32 * (3 * 4096 + 14336)
-    assert apart.small - whole.small == pytest.approx(64 * 3 * columns / 3e12)
+    added = 32 * (3 * 4096 - 2 * 4096 - 14336)  # a byte less of each norm's and gate's numbers
+    assert apart.small - whole.small == pytest.approx(64 * added / 3e12)
 
 
 def test_the_newest_measurement_of_a_product_counts() -> None:

@@ -16,12 +16,13 @@ from msgspec import Struct
 from scipy import optimize
 
 from qbench.errors import NotFound
+from qbench.kernels.layertime.curve import Floats
 from qbench.kernels.layertime.endtoend import EndToEnd, Served
 from qbench.kernels.layertime.kernels import PLAIN, Kernels, is_gpu
-from qbench.kernels.layertime.serving import NO_OVERHEAD, LayerTime, Overhead, Spent, Traffic
+from qbench.kernels.layertime.serving import NO_OVERHEAD, LayerTime, Overhead, Traffic
 
-LEAST_FOR_TWO = 3
-"""Rows of 16 bits from which seconds per sequence are told apart from seconds per layer."""
+LEAST_FOR_CACHE = 3
+"""Observations from which seconds per cached byte are told apart from seconds per layer."""
 
 
 class Compared(Struct, frozen=True, kw_only=True):
@@ -86,13 +87,17 @@ class _Point:
         return self.of.traffic(self.row)
 
     @property
-    def measured(self) -> float:
-        """Seconds of a batch of requests."""
-        return self.row.streams * self.of.output / self.row.tokens_per_second
+    def seconds(self) -> tuple[float, ...]:
+        """What was measured: a batch of requests, in two parts where the first token was told."""
+        whole = self.row.streams * self.of.output / self.row.tokens_per_second
+        first = self.row.first_token_s
+        return (whole,) if first is None else (first, whole - first)
 
-    def spent(self, overhead: Overhead) -> Spent:
-        """Predict the same."""
-        return replace(self.time, overhead=overhead).batch(self.traffic)
+    def predicted(self, overhead: Overhead) -> tuple[float, ...]:
+        """Predict the same parts."""
+        time = replace(self.time, overhead=overhead)
+        parts = (time.reading(self.traffic).seconds, time.writing(self.traffic).seconds)
+        return (sum(parts),) if self.row.first_token_s is None else parts
 
 
 def agreement(kernels: Kernels, engine: str, known: Iterable[EndToEnd]) -> Agreement:
@@ -118,18 +123,32 @@ def agreement(kernels: Kernels, engine: str, known: Iterable[EndToEnd]) -> Agree
 
 
 def calibrated(points: Sequence[_Point]) -> Overhead:
-    """Find the overhead that explains what 16-bit measurements leave."""
-    units = (Overhead(per_layer=1.0), Overhead(per_sequence=1.0))[: 2 if _enough(points) else 1]
-    base = np.array([point.spent(NO_OVERHEAD).seconds for point in points])
-    each = np.array([[point.spent(unit).overhead for unit in units] for point in points])
-    target = np.array([point.measured for point in points])
+    """Find the overhead that explains what 16-bit measurements leave.
+
+    Seconds per cached byte only where several batch sizes were measured, per prompt token only
+    where first tokens were.
+    """
+    names = ["per_layer"]
+    target = _column(point.seconds for point in points)
+    if len(target) >= LEAST_FOR_CACHE and len({point.row.streams for point in points}) > 1:
+        names.append("per_cached_byte")
+    if any(point.row.first_token_s is not None for point in points):
+        names.append("per_prompt_token")
+    base = _column(point.predicted(NO_OVERHEAD) for point in points)
+    each = np.column_stack(
+        [
+            _column(point.predicted(Overhead(**{name: 1.0})) for point in points) - base
+            for name in names
+        ]
+    )
+    scale = np.maximum(each.max(axis=0), np.finfo(float).tiny)
     left = np.maximum(target - base, 0.0) / target
-    found, _ = optimize.nnls(each / target[:, None], left)
-    return Overhead(per_layer=float(found[0]), per_sequence=float(found[1:].sum()))
+    found, _ = optimize.nnls(each / scale / target[:, None], left)
+    return Overhead(**dict(zip(names, (found / scale).tolist(), strict=True)))
 
 
-def _enough(points: Sequence[_Point]) -> bool:
-    return len({point.row.streams for point in points}) >= LEAST_FOR_TWO
+def _column(parts: Iterable[tuple[float, ...]]) -> Floats:
+    return np.array([one for part in parts for one in part], dtype=np.float64)
 
 
 def _calibrates(point: _Point) -> bool:
@@ -161,7 +180,7 @@ def _compared(point: _Point, overhead: Overhead) -> Compared:
         prompt=one.prompt,
         output=one.output,
         measured=row.tokens_per_second,
-        predicted=row.streams * one.output / point.spent(overhead).seconds,
+        predicted=row.streams * one.output / sum(point.predicted(overhead)),
         calibrated=_calibrates(point),
         doubt=row.doubt,
         date=one.date,

@@ -37,7 +37,7 @@ class Taken(Struct, frozen=True, kw_only=True):
     contestant: str
     curve: Curve
     apart: bool
-    """The rows leave out the rounding of inputs, which the format needs."""
+    """The rows leave out the rounding of inputs: engines fuse it with the norm or gate before."""
 
 
 class Kernels:
@@ -115,17 +115,17 @@ class Kernels:
 
     def _curve(self, fmt: str, contestant: str) -> Taken:
         mine = [row for row in self._rows if (row.format, row.contestant) == (fmt, contestant)]
-        whole = [row for row in mine if row.part == "whole"]
         form = get_format(fmt)
+        fused = [row for row in mine if row.part == "product"] if form.activations else []
         return Taken(
             format=fmt,
             contestant=contestant,
             curve=Curve(
-                timings(whole or mine),
+                timings(fused or mine),
                 Work(fmt=form, ceilings=self.ceilings),
                 f"{contestant} {fmt} on {self.gpu}",
             ),
-            apart=not whole and form.activations is not None,
+            apart=bool(fused),
         )
 
 

@@ -29,8 +29,10 @@ class Overhead(Struct, frozen=True, kw_only=True):
 
     per_layer: float = 0.0
     """Seconds of each layer in each pass."""
-    per_sequence: float = 0.0
-    """Seconds of each sequence in each pass: sampling, scheduling, text."""
+    per_cached_byte: float = 0.0
+    """Seconds of each byte of keys and values that a step reads, beyond the GPU's bandwidth."""
+    per_prompt_token: float = 0.0
+    """Seconds of each token of a prompt."""
 
 
 NO_OVERHEAD = Overhead()
@@ -106,12 +108,13 @@ class LayerTime:
     ceilings: Ceilings
     overhead: Overhead = NO_OVERHEAD
     apart: bool = False
-    """Whether the rows leave out that inputs are rounded to 8 bits: it is then added as bytes."""
+    """Whether the rows leave out that inputs are rounded: its bytes are then added."""
 
     def decode(self, batch: int, context: float) -> Spent:
         """Return one step in which ``batch`` sequences of ``context`` tokens get a token each."""
-        read = batch * context * self.model.cache_bytes / self.ceilings.read
-        return self._pass(tokens=batch, sequences=batch) + Spent(attention=read)
+        read = batch * context * self.model.cache_bytes
+        each = 1 / self.ceilings.read + self.overhead.per_cached_byte
+        return self._pass(tokens=batch, sequences=batch) + Spent(attention=read * each)
 
     def prefill(self, prompt: int, batch: int, cached: int = 0) -> Spent:
         """Return the passes that read ``batch`` prompts, ``CHUNK`` tokens at a time.
@@ -123,7 +126,8 @@ class LayerTime:
         one = self._pass(tokens=total / passes, sequences=batch / passes)
         rate = ATTENTION_SHARE * self.ceilings.rates["bf16"]
         looked = batch * self.model.attention_flops(prompt, cached) / rate
-        return one.times(passes) + Spent(attention=looked)
+        own = total * self.overhead.per_prompt_token
+        return one.times(passes) + Spent(attention=looked, overhead=own)
 
     def batch(self, traffic: Traffic) -> Spent:
         """Return a batch of requests from the first prompt to the last token.
@@ -151,12 +155,11 @@ class LayerTime:
         doubt = sum(one.count * t.value * t.error for one, t in each)
         guessed = sum(one.count * t.value for one, t in each if t.extrapolated)
         moved = tokens * self.model.small_bytes + self._rounding(tokens)
-        own = self.overhead
         return Spent(
             products=products,
             head=head.value,
             small=moved / self.ceilings.bandwidth,
-            overhead=own.per_layer * self.model.decoder.layers + own.per_sequence * sequences,
+            overhead=self.overhead.per_layer * self.model.decoder.layers,
             doubt=math.hypot(doubt, head.value * head.error),
             extrapolated=guessed + (head.value if head.extrapolated else 0.0),
         )
@@ -165,8 +168,8 @@ class LayerTime:
         return self.curve.seconds(*_sides(one), tokens)
 
     def _rounding(self, tokens: float) -> float:
-        """Return the bytes of reading inputs in 16 bits and writing them in 8."""
-        return 3.0 * tokens * self.model.input_numbers if self.apart else 0.0
+        """Return the bytes that rounding inputs adds to the small work."""
+        return tokens * self.model.rounding_bytes if self.apart else 0.0
 
 
 def _sides(one: Layer) -> tuple[int, int]:
