@@ -106,6 +106,10 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
             "qbench.cli.formats:formats",
             "Number formats, their size, and what will really run",
         ),
+        "kernels": (
+            "qbench.cli.kernels:kernels",
+            "GPU kernels: which there are, whether right, how fast",
+        ),
         "suites": ("qbench.cli.suites:suites", "Suites: what is asked, their data, their checks"),
         "strategies": ("qbench.cli.strategies:strategies", "How an answer may be made"),
         "prices": ("qbench.cli.catalogue:prices", "Dated prices of machines and API models"),

@@ -33,6 +33,7 @@ PICTURES = {
     "efficiency": "qbench.cli.pictures.efficiency:paint",
     "profile": "qbench.cli.pictures.profile:paint",
     "recall": "qbench.cli.pictures.recall:paint",
+    "roofline": "qbench.cli.pictures.roofline:paint",
     "strategies": "qbench.cli.pictures.strategies:paint",
     "scaling": "qbench.cli.pictures.scaling:paint",
 }

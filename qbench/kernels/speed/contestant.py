@@ -26,6 +26,10 @@ class Contestant(Struct, frozen=True, kw_only=True):
     not wait for the GPU."""
     part: Part = "whole"
     prepare: Callable[[Format, Tensor], Any] | None = None
-    """Where ``part`` is ``product``: what is made of x (M, K) outside of the timing."""
+    """Where ``part`` is ``product``: what is made of x (M, K) outside of the timing; None where the
+    contestant does not take so few rows."""
+    finish: Callable[[Format, Tensor, Any, Tensor], Tensor] | None = None
+    """Where the product leaves something undone: what makes the result of the format, the weight,
+    what ``prepare`` made and what came out. Outside of the timing, for the error alone."""
     told: Callable[[Format, int, int, int], tuple[str, str]] | None = None
     """The program and its tile sizes for a format and N, K, M, where the contestant can tell."""

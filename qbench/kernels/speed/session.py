@@ -1,0 +1,60 @@
+"""One timing of kernels from a choice to rows: needs torch and a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qbench.errors import NotFound
+from qbench.kernels.checking.kernels import TIMED
+from qbench.kernels.formats import get_format
+from qbench.kernels.speed.choice import Choice
+from qbench.kernels.speed.contestants import chosen
+from qbench.kernels.speed.rows import Ceilings, Row, RowFile, read_rows
+from qbench.kernels.speed.running import Plan, done_in, timed
+from qbench.kernels.speed.setting import this_gpu, this_setting
+
+
+def measure(choice: Choice, say: Callable[[str], None]) -> list[Row]:
+    """Time what is chosen and not in its file yet; return all rows of the file.
+
+    Raises:
+        Unsupported: no GPU.
+        NotFound: an unknown model, layer, format or contestant.
+        StoreError: the file is none of ours, or cannot be written.
+
+    """
+    plan = _plan(choice)
+    device = this_gpu()
+    there = read_rows(choice.file) if choice.file.exists() else []
+    setting = this_setting(device, choice.seed)
+    say(f"{setting.gpu}: {_ceilings(setting.ceilings)}; rows go to {choice.file}")
+    done = set() if choice.fresh else done_in(there, setting.gpu)
+    file = RowFile(choice.file, setting)
+    for rows in timed(plan, setting, done, say):
+        file.add(rows)
+        there += rows
+    return there
+
+
+def _plan(choice: Choice) -> Plan:
+    layers = choice.shapes()
+    if not layers:
+        raise NotFound.among("layer", ", ".join(choice.layers), _LAYERS)
+    return Plan(
+        layers=layers,
+        formats=tuple(get_format(name).name for name in choice.formats or TIMED),
+        tokens=choice.tokens,
+        contestants=chosen(choice.contestants),
+        minutes=choice.minutes,
+        seed=choice.seed,
+    )
+
+
+_LAYERS = ("qkv", "o", "gate_up", "down", "lm_head")
+
+
+def _ceilings(found: Ceilings) -> str:
+    """Say the ceilings in words."""
+    rates = ((name, found.rate(name)) for name in ("bf16", "fp8", "int8"))
+    said = ", ".join(f"{name} {rate:,.0f}" for name, rate in rates if rate)
+    return f"copies {found.copy:.2f} TB/s, reads {found.read:.2f} TB/s, {said} TFLOP/s"
