@@ -26,6 +26,7 @@ QUIET_S = 10.0
 def listed(found: Sequence[Kernel]) -> None:
     """Print kernels with their formats and the GPUs they run on."""
     made = table("Kernel", "What it makes", "Formats", *GENERATIONS)
+    made.columns[0].no_wrap = True
     for kernel in found:
         signs = ("✓" if kernel.runs_on(place) else "–" for place in GENERATIONS.values())
         made.add_row(
@@ -142,8 +143,8 @@ def _heading(board: Board, settings: Sequence[Setting]) -> None:
     }
     said = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     out.print(board.gpu, style="bold", markup=False)
-    out.print(dim(f"{said}; {_dates(settings)}"), soft_wrap=True)
-    out.print(dim(f"ceilings: {ceilings(board.ceilings)}"), soft_wrap=True)
+    out.print(dim(f"{said}; {_dates(settings)}"))
+    out.print(dim(f"ceilings: {ceilings(board.ceilings)}"))
     out.print()
 
 

@@ -13,7 +13,7 @@ from qbench.errors import EngineError
 from qbench.kernels.checking.exact import exact_inputs, exact_weight, relative_error
 from qbench.kernels.formats import Format
 from qbench.kernels.speed.contestant import Contestant, Product
-from qbench.kernels.speed.timing import Start, captured, copies_for, turns_for
+from qbench.kernels.speed.timing import Machine, Start, copies_for, turns_for
 from qbench.kernels.speed.work import bytes_moved
 
 SAMPLED_INPUTS, SAMPLED_OUTPUTS = 16, 1024
@@ -27,8 +27,7 @@ class Stage(Struct, kw_only=True):
 
     weight: Tensor
     """(N, K) bfloat16."""
-    cache: int
-    """Bytes of the GPU's L2 cache."""
+    machine: Machine
     source: torch.Generator
     exact: dict[str, Tensor] = {}
     """Format to rows of its weight in float64, those of ``outputs``."""
@@ -105,15 +104,19 @@ class Entrant:
         error = self._error(xs[0], given[0], products[0](given[0]))
         for product, one in zip(products, given, strict=True):
             product(one)
-        torch.cuda.synchronize()
+        self._stage.machine.settle()
         turns = turns_for(copies, floor_us)
-        return Ready(start=captured(products, given, turns), calls=turns * copies, error=error)
+        return Ready(
+            start=self._stage.machine.capture(products, given, turns),
+            calls=turns * copies,
+            error=error,
+        )
 
     def copies(self, m: int) -> int:
         """Return how many copies of weight, x and result make caches useless at ``m`` rows."""
         n, k = self._stage.weight.shape
         moved = bytes_moved(self.format, n, k, m, self.contestant.part)
-        return copies_for(moved, self._stage.cache)
+        return copies_for(moved, self._stage.machine.cache)
 
     def _error(self, x: Tensor, given: Any, made: Tensor) -> float:
         """Return the error of a result. Raises EngineError where it is wrong or not a number."""

@@ -81,7 +81,7 @@ def newest(rows: Iterable[Row]) -> list[Row]:
 
 
 def _what(row: Row) -> tuple[str | int, ...]:
-    return (row.setting.gpu, *key_of(row), row.n, row.k, row.m)
+    return (row.setting.gpu, *key_of(row), row.model, row.layer, row.m)
 
 
 def key_of(row: Row) -> Key:

@@ -15,14 +15,16 @@ from qbench.kernels.speed.entrants import Entrant, Ready, Stage
 from qbench.kernels.speed.reading import BASELINE, key_of
 from qbench.kernels.speed.rows import Row, Setting
 from qbench.kernels.speed.shapes import Layer
-from qbench.kernels.speed.timing import ROUNDS, interleaved, summed_up
+from qbench.kernels.speed.timing import ROUNDS, Machine, interleaved, summed_up
 from qbench.kernels.speed.work import bytes_moved, operations, unit_of
 
 SIZE = 0.02
 """Standard deviation of weights, as models have them."""
 
-Done = set[tuple[str, str, str, int, int, int]]
-"""Format, contestant, part, n, k and m of rows that are there."""
+Work = tuple[str, str, str, str, str, int]
+"""Format, contestant, part, model, layer and m."""
+Done = set[Work]
+"""What is in the file."""
 Say = Callable[[str], None]
 
 
@@ -40,15 +42,16 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 def done_in(rows: Sequence[Row], gpu: str) -> Done:
     """Return what of ``rows`` was timed on ``gpu``."""
-    return {(*key_of(row), row.n, row.k, row.m) for row in rows if row.setting.gpu == gpu}
+    return {(*key_of(row), row.model, row.layer, row.m) for row in rows if row.setting.gpu == gpu}
 
 
-def timed(plan: Plan, setting: Setting, done: Done, say: Say) -> Iterator[list[Row]]:
+def timed(
+    plan: Plan, setting: Setting, machine: Machine, done: Done, say: Say
+) -> Iterator[list[Row]]:
     """Time what is not ``done``; yields the rows of a layer and M, all made in turn."""
-    device = torch.device("cuda", torch.cuda.current_device())
     end = time.monotonic() + 60 * plan.minutes
     for layer in plan.layers:
-        stage = _stage(layer, device, plan.seed)
+        stage = _stage(layer, machine, plan.seed)
         entrants = _entrants(plan, layer, stage)
         for m in sorted(plan.tokens):
             if time.monotonic() > end:
@@ -59,14 +62,15 @@ def timed(plan: Plan, setting: Setting, done: Done, say: Say) -> Iterator[list[R
                 say(_said(rows))
                 yield rows
         del stage, entrants
-        torch.cuda.empty_cache()
+        if machine.device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
-def _stage(layer: Layer, device: torch.device, seed: int) -> Stage:
-    source = torch.Generator(device=device).manual_seed(seed)
-    weight = torch.randn(layer.rows, layer.columns, device=device, generator=source) * SIZE
-    cache = torch.cuda.get_device_properties(device).L2_cache_size
-    return Stage(weight=weight.bfloat16(), cache=cache, source=source)
+def _stage(layer: Layer, machine: Machine, seed: int) -> Stage:
+    source = torch.Generator(device=machine.device).manual_seed(seed)
+    shape = (layer.rows, layer.columns)
+    weight = torch.randn(shape, device=machine.device, generator=source) * SIZE
+    return Stage(weight=weight.bfloat16(), machine=machine, source=source)
 
 
 def _entrants(plan: Plan, layer: Layer, stage: Stage) -> list[Entrant]:
@@ -96,13 +100,14 @@ class _Round:
         ready = [(one, found) for one in able if (found := self._ready(one, xs))]
         if all(one in beside for one, _ in ready):
             return []
-        torch.cuda.synchronize()
-        seconds = interleaved([one.start for _, one in ready], ROUNDS, torch.cuda.synchronize)
+        settle = self._stage.machine.settle
+        settle()
+        seconds = interleaved([one.start for _, one in ready], ROUNDS, settle)
         return [self._row(*pair, took) for pair, took in zip(ready, seconds, strict=True)]
 
-    def _key(self, one: Entrant) -> tuple[str, str, str, int, int, int]:
+    def _key(self, one: Entrant) -> Work:
         contestant, layer = one.contestant, self._layer
-        where = (layer.rows, layer.columns, self._m)
+        where = (layer.model, layer.layer, self._m)
         return (one.format.name, contestant.name, contestant.part, *where)
 
     def _made(self, one: Entrant, entrants: list[Entrant]) -> bool:

@@ -11,7 +11,8 @@ from qbench.kernels.speed.choice import Choice
 from qbench.kernels.speed.contestants import chosen
 from qbench.kernels.speed.rows import Ceilings, Row, RowFile, read_rows
 from qbench.kernels.speed.running import Plan, done_in, timed
-from qbench.kernels.speed.setting import this_gpu, this_setting
+from qbench.kernels.speed.setting import this_setting
+from qbench.kernels.speed.timing import this_gpu
 
 
 def measure(choice: Choice, say: Callable[[str], None]) -> list[Row]:
@@ -24,13 +25,13 @@ def measure(choice: Choice, say: Callable[[str], None]) -> list[Row]:
 
     """
     plan = _plan(choice)
-    device = this_gpu()
+    machine = this_gpu()
     there = read_rows(choice.file) if choice.file.exists() else []
-    setting = this_setting(device, choice.seed)
+    setting = this_setting(machine.device, choice.seed)
     say(f"{setting.gpu}: {_ceilings(setting.ceilings)}; rows go to {choice.file}")
     done = set() if choice.fresh else done_in(there, setting.gpu)
     file = RowFile(choice.file, setting)
-    for rows in timed(plan, setting, done, say):
+    for rows in timed(plan, setting, machine, done, say):
         file.add(rows)
         there += rows
     return there

@@ -10,22 +10,10 @@ from datetime import UTC, datetime
 import torch
 
 from qbench import __version__
-from qbench.errors import Unsupported
 from qbench.kernels.speed.ceilings import measured_ceilings
 from qbench.kernels.speed.rows import Setting
 
 DRIVER = ("--query-gpu=driver_version", "--format=csv,noheader")
-
-
-def this_gpu() -> torch.device:
-    """Return the GPU to time on. Raises Unsupported where torch sees none."""
-    if not torch.cuda.is_available():
-        raise Unsupported(
-            "Timing kernels needs a CUDA GPU, and torch sees none.",
-            hint="Run it on a machine with one; `--read FILE` shows rows from elsewhere, and "
-            "`qbench kernels check` runs here.",
-        )
-    return torch.device("cuda", torch.cuda.current_device())
 
 
 def this_setting(device: torch.device, seed: int) -> Setting:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from msgspec import Struct
 from torch import Tensor
 
+from qbench.errors import Unsupported
 from qbench.kernels.speed.contestant import Product
 
 ROUNDS = 25
@@ -23,11 +25,24 @@ ROUNDS = 25
 CACHES = 4
 """How many L2 caches the copies fill."""
 MOST_COPIES = 64
+MOST_TURNS = 16
 LONG_US = 400.0
 """A graph takes about this long at least, by the floor of its calls: an event is good to 1 µs."""
 
 Start = Callable[[], Callable[[], float]]
 """Starts a replay, and gives what returns its seconds once the GPU is done."""
+
+
+class Machine(Struct, frozen=True, kw_only=True):
+    """What times products: a GPU, and how its replays are captured and awaited."""
+
+    device: torch.device
+    cache: int
+    """Bytes of its L2 cache."""
+    capture: Callable[[Sequence[Product], Sequence[Any], int], Start]
+    """Makes of products, the inputs of each and a number of turns what can be replayed."""
+    settle: Callable[[], None]
+    """Waits until everything that was started is done."""
 
 
 class Timing(Struct, frozen=True, kw_only=True):
@@ -46,7 +61,7 @@ def copies_for(moved: int, cache: int) -> int:
 
 def turns_for(copies: int, floor_us: float) -> int:
     """Return how often a graph goes through its copies to take ``LONG_US``."""
-    return max(1, round(LONG_US / (copies * floor_us)))
+    return min(max(1, round(LONG_US / (copies * floor_us))), MOST_TURNS)
 
 
 def summed_up(seconds: Sequence[float], calls: int) -> Timing:
@@ -76,15 +91,18 @@ def interleaved(
     return found
 
 
-def captured(products: Sequence[Product], inputs: Sequence[Any], turns: int) -> Start:
+def captured(
+    products: Sequence[Product], inputs: Sequence[Any], turns: int, *, pool: Any
+) -> Start:
     """Capture a graph that goes ``turns`` times through the products and their inputs.
 
-    Results of one turn are kept apart from each other, as weights and inputs are. The products
-    ran before, so that nothing is compiled here.
+    Results of one turn are kept apart from each other, as weights and inputs are. Nobody reads
+    them, so graphs that are replayed one after the other take theirs from one ``pool``. The
+    products ran before, so that nothing is compiled here.
     """
     graph = torch.cuda.CUDAGraph()
     kept: list[Tensor] = []
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, pool=pool):
         for _ in range(turns):
             made = [product(given) for product, given in zip(products, inputs, strict=True)]
             kept = made
@@ -99,3 +117,20 @@ def _replayed(graph: torch.cuda.CUDAGraph) -> Callable[[], float]:
     graph.replay()
     end.record()
     return lambda: float(begin.elapsed_time(end)) / 1e3
+
+
+def this_gpu() -> Machine:
+    """Return the GPU to time on. Raises Unsupported where torch sees none."""
+    if not torch.cuda.is_available():
+        raise Unsupported(
+            "Timing kernels needs a CUDA GPU, and torch sees none.",
+            hint="Run it on a machine with one; `--read FILE` shows rows from elsewhere, and "
+            "`qbench kernels check` runs here.",
+        )
+    device = torch.device("cuda", torch.cuda.current_device())
+    return Machine(
+        device=device,
+        cache=torch.cuda.get_device_properties(device).L2_cache_size,
+        capture=partial(captured, pool=torch.cuda.graph_pool_handle()),
+        settle=torch.cuda.synchronize,
+    )
