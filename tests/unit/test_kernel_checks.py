@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import msgspec
 import pytest
 import torch
@@ -15,42 +12,17 @@ from qbench.kernels.checking.bounds import product_bound
 from qbench.kernels.checking.exact import (
     exact_inputs,
     exact_weight,
-    numbers_of,
-    quantized_weight,
     relative_error,
 )
 from qbench.kernels.checking.kernels import KERNELS, PRODUCTS, known_kernels
 from qbench.kernels.checking.poison import poisoned
 from qbench.kernels.checking.products import check_product, drawn, rounded_once
 from qbench.kernels.checking.values import REAL, TINY, Checked, Size, sizes_of
-from qbench.kernels.formats import FORMATS, Format, fitted, get_format
-from qbench.kernels.reference import dequantize
+from qbench.kernels.formats import FORMATS, fitted, get_format
 from qbench.kernels.schemes import FloatName
-from qbench.kernels.speed.contestant import Product
-from qbench.kernels.speed.work import rounds_inputs
+from tests.plain_products import Spoil, multiplied
 
 SIZE = Size(3, 72, 256)
-Spoil = Callable[[Tensor], Tensor]
-
-
-def multiplied(fmt: Format, weight: Tensor, spoil: Spoil = lambda made: made) -> Product | None:
-    """Return a product by plain torch in float32, rounded once: what a kernel should do."""
-    made = quantized_weight(fmt, weight)
-    if made is None:
-        return None
-    wide = dequantize(made, torch.float32)
-
-    def product(given: Any) -> Tensor:
-        if rounds_inputs(fmt):
-            codes, scale, dtype = given
-            assert fmt.activations is not None
-            x = numbers_of(codes, scale, fmt.activations).float()
-        else:
-            x, dtype = given.float(), given.dtype
-        out = torch.empty(len(x), len(wide), dtype=dtype)
-        return spoil(out.copy_(x @ wide.T))
-
-    return product
 
 
 def check(name: str, dtype: FloatName = "bfloat16", spoil: Spoil | None = None) -> Checked:

@@ -32,7 +32,7 @@ from qbench.kernels.speed.timing import (
     turns_for,
 )
 from tests.kernel_rows import SETTING
-from tests.unit.test_kernel_checks import multiplied
+from tests.plain_products import multiplied
 
 LAYER = Layer(model="toy", layer="o", rows=192, columns=256, count=1)
 HEAD = Layer(model="toy", layer="lm_head", rows=320, columns=256, count=1, quantized=False)
@@ -140,11 +140,12 @@ def test_a_contestant_that_fails_or_is_wrong_is_told_and_left_out() -> None:
 
 
 def test_what_a_contestant_tells_of_its_program_is_kept() -> None:
-    telling = Contestant(
-        name="qbench", make=multiplied, told=lambda fmt, n, k, m: ("narrow", f"{n}x{k}x{m}")
-    )
+    def tell(fmt: Format, n: int, k: int, m: int) -> tuple[str, str]:
+        return f"narrow {fmt.name}", f"{n}x{k}x{m}"
+
+    telling = Contestant(name="qbench", make=multiplied, told=tell)
     rows, _ = run(plan(telling, tokens=(2,)))
-    assert (rows[1].kernel, rows[1].config) == ("narrow", "192x256x2")
+    assert (rows[1].kernel, rows[1].config) == ("narrow w4a16", "192x256x2")
 
 
 def test_int_mm_takes_no_few_rows_and_its_sums_are_scaled_for_the_error_alone() -> None:

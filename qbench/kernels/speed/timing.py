@@ -91,9 +91,7 @@ def interleaved(
     return found
 
 
-def captured(
-    products: Sequence[Product], inputs: Sequence[Any], turns: int, *, pool: Any
-) -> Start:
+def captured(products: Sequence[Product], inputs: Sequence[Any], turns: int, *, pool: Any) -> Start:
     """Capture a graph that goes ``turns`` times through the products and their inputs.
 
     Results of one turn are kept apart from each other, as weights and inputs are. Nobody reads
