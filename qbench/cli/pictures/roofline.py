@@ -15,9 +15,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from qbench.cli.pictures.canvas import GREY, MARKERS, colour
 from qbench.kernels.speed.reading import BASELINE, Board, Line
+from qbench.kernels.speed.rows import Unit
 
 INCHES = (11.5, 5.2)
-UNITS = ("bf16", "fp8", "int8")
+UNITS: tuple[Unit, ...] = ("bf16", "fp8", "int8")
 OWN = "qbench"
 STYLES: dict[str, tuple[str, str]] = {
     "bf16": ("#000000", "-"),
