@@ -46,7 +46,7 @@ MADE = (
     Made("fp8", "qbench", "fp8"),
     Made("w8a8", "qbench", "int8"),
     Made("w4a16", "qbench", rate=0.6),
-    Made("fp8", "cutlass", "fp8"),
+    Made("fp8", "cutlass product", "fp8"),
     Made("w4a16", "machete", rate=0.7),
 )
 

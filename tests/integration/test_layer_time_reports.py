@@ -48,7 +48,9 @@ def timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_bytes(written(made_rows()))
     monkeypatch.setenv("QBENCH_KERNEL_ROWS", str(file))
     monkeypatch.setenv("QBENCH_PROFILES", str(tmp_path / "profiles"))
-    known = engine_rows({"bf16": "cublas", "fp8": "cutlass", "w4a16": "machete"}, slower=1.1)
+    known = engine_rows(
+        {"bf16": "cublas", "fp8": "cutlass product", "w4a16": "machete"}, slower=1.1
+    )
     monkeypatch.setattr(reports, "served", lambda: (known,))
 
 

@@ -63,7 +63,7 @@ def test_the_cache_of_a_token_of_an_8b_model_is_128_kib() -> None:
 
 
 def test_calibration_on_16_bits_finds_the_overhead_and_predicts_the_rest() -> None:
-    known = engine_rows({"bf16": "cublas", "fp8": "cutlass", "w4a16": "machete"})
+    known = engine_rows({"bf16": "cublas", "fp8": "cutlass product", "w4a16": "machete"})
     found = agreement(made_kernels(), "vllm", [known])
     assert found.overhead.per_layer == pytest.approx(TRUTH.per_layer, rel=1e-6)
     assert found.overhead.per_cached_byte == pytest.approx(TRUTH.per_cached_byte, rel=1e-6)
@@ -86,7 +86,9 @@ def test_one_16_bit_row_gives_an_overhead_per_layer_alone() -> None:
 
 
 def test_doubted_rows_judge_nothing_and_calibrate_nothing() -> None:
-    known = engine_rows({"bf16": "cublas", "fp8": "cutlass"}, doubt="the client was the limit")
+    known = engine_rows(
+        {"bf16": "cublas", "fp8": "cutlass product"}, doubt="the client was the limit"
+    )
     found = agreement(made_kernels(), "vllm", [known])
     assert found.overhead == Overhead()
     assert found.error is None

@@ -87,6 +87,8 @@ class Work:
 
     fmt: Format
     ceilings: Ceilings
+    unit: Unit
+    """Which matrix unit multiplies."""
 
     def bytes(self, rows: Floats, columns: Floats, tokens: Floats) -> Floats:
         """Return bytes: the weight once, inputs and outputs in 16 bits once."""
@@ -102,14 +104,8 @@ class Work:
 
     @property
     def _rate(self) -> float:
-        """Of the matrix unit that multiplies, where the GPU has it; else of the 16-bit one."""
-        given = self.fmt.activations
-        wanted = UNITS.get(given.element, "bf16") if given is not None else "bf16"
-        return self.ceilings.rates.get(wanted) or self.ceilings.rates["bf16"]
-
-
-UNITS: dict[str, Unit] = {"e4m3": "fp8", "int8": "int8"}
-"""Elements of activations to the unit that multiplies them."""
+        """Of the unit where the GPU has it, else of the 16-bit one."""
+        return self.ceilings.rates.get(self.unit) or self.ceilings.rates["bf16"]
 
 
 def _weight_bytes(fmt: Format, rows: int, columns: int) -> float:

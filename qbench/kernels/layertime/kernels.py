@@ -21,7 +21,15 @@ PLAIN = "bf16"
 
 ENGINES: dict[str, tuple[str, ...]] = {
     "embedded": ("qbench", "cublas"),
-    "vllm": ("machete", "cutlass", "marlin", "cublas"),
+    "vllm": (
+        "machete",
+        "cutlass product",
+        "cutlass scaled_mm",
+        "cutlass w4a8",
+        "marlin",
+        "marlin weight-only",
+        "cublas",
+    ),
 }
 """Whose kernels an engine multiplies with, the preferred first."""
 
@@ -122,7 +130,7 @@ class Kernels:
             contestant=contestant,
             curve=Curve(
                 timings(fused or mine),
-                Work(fmt=form, ceilings=self.ceilings),
+                Work(fmt=form, ceilings=self.ceilings, unit=mine[0].unit),
                 f"{contestant} {fmt} on {self.gpu}",
             ),
             apart=bool(fused),
