@@ -9,6 +9,7 @@ from rich.table import Table
 
 from qbench.cli.render.console import count, dim, dollars, draw, out, percent, plain, table
 from qbench.cli.render.profiles import milliseconds
+from qbench.kernels.layertime.agreement import Compared
 from qbench.service.reports.kernels.values import FormatCost, KernelCost, Paced
 from qbench.service.reports.values import Estimate
 
@@ -168,20 +169,32 @@ def _shares(found: KernelCost) -> None:
 
 
 def _agreement(found: KernelCost) -> None:
-    made = table(
-        "Measured end to end", "Kernels", "Streams>", "tok/s>", "Predicted>", "Error %>", "",
-        caption="whole engines beside predictions of the same requests; calibrated: the overhead"
-        " was found from it; the error is of the others",
-    )  # fmt: skip
+    """Print a table for the requests of each measurement."""
+    groups: dict[tuple[object, ...], list[Compared]] = {}
     for row in found.agreement:
-        what = "calibrated" if row.calibrated else row.doubt and f"not counted: {row.doubt}"
+        key = (row.model, row.engine, row.engine_version, row.prompt, row.output, row.date)
+        groups.setdefault(key, []).append(row)
+    for rows in groups.values():
+        _compared(rows)
+
+
+def _compared(rows: Sequence[Compared]) -> None:
+    one = rows[0]
+    doubts = "; ".join(dict.fromkeys(f"*: {row.doubt}" for row in rows if row.doubt))
+    made = table(
+        "Measured", "Kernels", "Streams>", "tok/s>", "Predicted>", "Error %>", "",
+        caption=f"{one.model}, {one.prompt:,} + {one.output:,} tokens, {one.engine}"
+        f" {one.engine_version} end to end, {one.date}; calibrated: the overhead was found from it,"
+        f" the error is of the others{'; ' if doubts else ''}{doubts}",
+    )  # fmt: skip
+    for row in rows:
         made.add_row(
-            plain(f"{row.model} {row.format}, {row.prompt} + {row.output}"),
-            row.kernel,
+            plain(row.format),
+            plain(row.kernel),
             count(row.streams),
             count(row.measured),
             count(row.predicted),
             f"{100 * row.error:+.1f}",
-            dim(what),
+            dim("calibrated" if row.calibrated else "not counted*" if row.doubt else ""),
         )
     draw(made)

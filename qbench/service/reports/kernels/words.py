@@ -9,8 +9,6 @@ from qbench.kernels.layertime.serving import ATTENTION_SHARE
 from qbench.service.reports.kernels.values import Cheapest, FormatCost, KernelCost, Paced
 
 PAPER = "arXiv 2411.02355"
-FEW, EIGHT = (4, 16), (8, 8)
-"""Bits of weights and activations."""
 LONG = 4096
 """Prompt tokens from which attention over the prompt is worth a note."""
 
@@ -43,6 +41,7 @@ def _notes(found: KernelCost, overhead: str, asked: int) -> Iterator[str]:
         yield f"The memory of {found.gpu} is unknown: nothing says whether a batch fits."
     for one in found.formats:
         yield from _of_format(found, one, asked)
+    yield from _guessed(found)
     if found.prompt + found.cached >= LONG:
         yield (
             f"Attention over a prompt is taken to reach {100 * ATTENTION_SHARE:.0f} % of the "
@@ -53,11 +52,15 @@ def _notes(found: KernelCost, overhead: str, asked: int) -> Iterator[str]:
 def _of_format(found: KernelCost, one: FormatCost, asked: int) -> Iterator[str]:
     if found.memory_bytes and one.largest_batch is not None and one.largest_batch < asked:
         yield f"{one.format}: {_room(found, one)}; asked for were {asked:,}."
-    guessed = max((row.extrapolated for row in one.rows), default=0.0)
-    if guessed:
+
+
+def _guessed(found: KernelCost) -> Iterator[str]:
+    """Say how much is of shapes that were not timed."""
+    shares = [row.extrapolated for one in found.formats for row in one.rows]
+    if any(shares):
         yield (
-            f"{one.format}: up to {100 * guessed:.0f} % of the seconds are extrapolated: the "
-            f"shapes of {found.model} were not timed, a curve through others stands for them."
+            f"Up to {100 * max(shares):.0f} % of the seconds are extrapolated: some shapes of "
+            f"{found.model} were not timed, and a curve through others stands for them."
         )
 
 
@@ -113,9 +116,10 @@ def _rows(found: KernelCost, fmt: str) -> dict[int, Paced]:
 def _rule(found: KernelCost) -> str:
     """Compare with the paper: 4-bit weights one at a time, 8-bit products in a full batch."""
     one, full = found.cheapest[0], found.cheapest[-1]
-    if one.first == full.last or not {FEW, EIGHT} <= _competing(found, full.last):
+    fits = [cost.format for cost in found.formats if _fits(cost, full.last)]
+    if one.first == full.last or not (any(map(_few, fits)) and any(map(_eight, fits))):
         return ""
-    holds = (_bits(one.format), _bits(full.format)) == (FEW, EIGHT)
+    holds = _few(one.format) and _eight(full.format)
     surely = "" if not one.near + full.near else ", within the error"
     return (
         " That 4-bit weights win one at a time and 8-bit weights and activations a full batch "
@@ -124,15 +128,17 @@ def _rule(found: KernelCost) -> str:
     )
 
 
-def _competing(found: KernelCost, batch: int) -> set[tuple[int, int]]:
-    """Return the bits of the formats that fit a batch of this size."""
-    fits = (one for one in found.formats if one.largest_batch is None or batch <= one.largest_batch)
-    return {_bits(one.format) for one in fits}
+def _fits(one: FormatCost, batch: int) -> bool:
+    return one.largest_batch is None or batch <= one.largest_batch
 
 
-def _bits(fmt: str) -> tuple[int, int]:
-    """Return bits of weights and activations of a preset."""
-    form = FORMATS[fmt]
-    sides = (form.weights, form.activations)
-    weights, activations = (16 if side is None else round(side.element_bits) for side in sides)
-    return weights, activations
+def _few(fmt: str) -> bool:
+    """Whether weights take 4 bits."""
+    weights = FORMATS[fmt].weights
+    return weights is not None and weights.element_bits == 4
+
+
+def _eight(fmt: str) -> bool:
+    """Whether weights and activations take 8 bits."""
+    sides = (FORMATS[fmt].weights, FORMATS[fmt].activations)
+    return all(side is not None and side.element_bits == 8 for side in sides)
