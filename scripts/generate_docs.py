@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the commands, and the tables of docs/formats.md from the formats.
+"""Write docs/cli.md from the commands, and the tables of other pages from what they are of.
 
 ``--check`` exits 1 when one is out of date.
 """
@@ -17,10 +17,12 @@ from qbench.cli.formats import scheme_words
 from qbench.cli.main import VERBS
 from qbench.kernels.formats import FORMATS
 from qbench.service.formats import known_formats
+from qbench.service.reports.kernels import page as page_tables
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "cli.md"
 FORMATS_PAGE = DOCS / "formats.md"
+LAYER_TIME_PAGE = DOCS / "layer-time.md"
 WIDTH = 96
 HEADER = """\
 # Commands
@@ -56,7 +58,25 @@ def _help(name: str, command: Any) -> str:
 
 def formats_page(text: str) -> str:
     """Return docs/formats.md with its two tables made anew."""
-    for name, made in (("presets", presets()), ("paths", paths())):
+    return renewed(text, {"presets": presets(), "paths": paths()})
+
+
+def layer_time_page(text: str) -> str:
+    """Return docs/layer-time.md with its tables made anew from the rows that come with qbench."""
+    found = page_tables.price_lists()
+    if not found:
+        return renewed(text, dict.fromkeys(("agreement", "cheapest"), page_tables.note()))
+    compared = page_tables.agreement_rows(found)
+    agreement = markdown(page_tables.AGREEMENT_HEADS, compared) if compared else ""
+    speed = markdown(page_tables.SPEED_HEADS, page_tables.speed_rows(found))
+    ranges = "".join(f"{line}\n" for line in page_tables.range_lines(found))
+    about = "Predicted generated tokens a second by batch size, the cheapest bold:\n\n"
+    return renewed(text, {"agreement": agreement, "cheapest": f"{ranges}\n{about}{speed}"})
+
+
+def renewed(text: str, parts: dict[str, str]) -> str:
+    """Return a page with what stands between its marks made anew."""
+    for name, made in parts.items():
         start = f"<!-- {name}: made by `make docs` -->\n"
         head, _, rest = text.partition(start)
         text = f"{head}{start}{made}{rest[rest.index('<!-- end -->') :]}"
@@ -95,7 +115,11 @@ def markdown(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def main() -> int:
     """Write or check the pages."""
-    wanted = {PAGE: page(), FORMATS_PAGE: formats_page(FORMATS_PAGE.read_text(encoding="utf-8"))}
+    wanted = {
+        PAGE: page(),
+        FORMATS_PAGE: formats_page(FORMATS_PAGE.read_text(encoding="utf-8")),
+        LAYER_TIME_PAGE: layer_time_page(LAYER_TIME_PAGE.read_text(encoding="utf-8")),
+    }
     if "--check" in sys.argv:
         stale = [file for file, text in wanted.items() if file.read_text("utf-8") != text]
         for file in stale:

@@ -22,6 +22,7 @@ from qbench.kernels.speed.rows import Row, written
 from qbench.service.peaks import memory_of
 from qbench.service.pricebook import PriceBook, overlay, read_prices
 from qbench.service.reports.efficiency.shapes import transformer_named
+from qbench.service.reports.kernels import page
 from qbench.service.reports.kernels import report as reports
 from qbench.service.reports.kernels.report import Wanted, cost_of
 from qbench.service.reports.kernels.values import KernelCost, Paced
@@ -228,6 +229,28 @@ def test_the_tables_fit_80_columns_and_end_with_the_finding(
 def test_the_picture_says_that_it_is_predicted(tmp_path: Path) -> None:
     drawn("kernel-costs", found(), str(tmp_path / "costs.svg"))
     assert "predicted" in (tmp_path / "costs.svg").read_text()
+
+
+def test_the_page_shows_what_comes_with_qbench(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "measured", made_rows)
+    lists = page.price_lists()
+    assert [one.engine for one in lists] == ["embedded", "vllm"]
+    compared = page.agreement_rows(lists)
+    assert sum("calibrated" in row[-1] for row in compared) == 3
+    assert compared[-1][-1] == "**5.0 %** root mean square"
+    assert {len(row) for row in compared} == {len(page.AGREEMENT_HEADS)}
+    speeds = page.speed_rows(lists)
+    assert {len(row) for row in speeds} == {len(page.SPEED_HEADS)}
+    assert sum(cell.startswith("**") for row in speeds for cell in row) == 2 * 9
+    first, second = page.range_lines(lists)
+    assert "no overhead known" in first
+    assert "w4a16 at 1 to" in second
+
+
+def test_the_page_says_that_there_are_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page, "measured", list)
+    assert page.price_lists() == ()
+    assert page.note().startswith("No rows come with qbench yet")
 
 
 def test_the_verb_reads_rows_from_a_file(tmp_path: Path) -> None:

@@ -303,11 +303,9 @@ def _first(best: Callable[[int], str], low: int, high: int, old: str) -> int:
 
 
 def _near(name: str, ends: Sequence[dict[str, float]], error: float | None) -> tuple[str, ...]:
-    """Return the formats that the model's error does not part from the best."""
-    close = {
-        other
+    """Return the formats that the model's error parts from the best at neither end."""
+    close = [
+        {one for one, rate in rates.items() if rate * (1 + (error or 0.0)) >= rates[name]}
         for rates in ends
-        for other, rate in rates.items()
-        if other != name and rate * (1 + (error or 0.0)) >= rates[name]
-    }
-    return tuple(sorted(close))
+    ]
+    return tuple(sorted(set.intersection(*close) - {name}))

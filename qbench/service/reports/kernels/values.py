@@ -69,7 +69,7 @@ class Cheapest(Struct, frozen=True, kw_only=True):
     last: int
     format: str
     near: tuple[str, ...]
-    """Formats that are within the error of it at one of its ends at least."""
+    """Formats that are within the error of it at both of its ends."""
 
 
 class KernelCost(Struct, frozen=True, kw_only=True):
