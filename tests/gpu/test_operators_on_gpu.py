@@ -63,6 +63,7 @@ def test_norms_are_the_programs() -> None:
     assert all(torch.equal(f.float(), w.float()) for f, w in zip(found, wanted, strict=True))
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_a_compiled_graph_keeps_the_operators(backend: str) -> None:
     torch.compiler.reset()

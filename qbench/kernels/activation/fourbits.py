@@ -15,7 +15,15 @@ import triton.language as tl
 from torch import Tensor
 
 from qbench.errors import Unsupported
-from qbench.kernels.activation.launch import programs, require, rotation_warps, rows, stages
+from qbench.kernels.activation.launch import (
+    early,
+    options,
+    programs,
+    require,
+    rotation_warps,
+    rows,
+    stages,
+)
 from qbench.kernels.activation.rotating import refuse_block
 from qbench.kernels.activation.rounding import (
     e2m1,
@@ -24,6 +32,7 @@ from qbench.kernels.activation.rounding import (
     narrowed,
     quotient,
     reciprocal,
+    start,
     through,
     token_step,
     whole_bits,
@@ -115,8 +124,9 @@ def _start(
         kind,
         packed,
         stages(x),
-        num_warps=rotation_warps(columns),
-        enable_fp_fusion=False,
+        early(x),
+        num_warps=rotation_warps(columns, values=64),
+        **options(x),
     )
 
 
@@ -133,10 +143,12 @@ def _four_bits(
     KIND: tl.constexpr,
     PACKED: tl.constexpr,
     STAGES: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     columns = placed(ROWS)
     dtype: tl.constexpr = x.dtype.element_ty
     matrix = signs(128 if BLOCK == 0 else BLOCK, dtype)
+    start(EARLY)
     for each in tl.range(tl.program_id(0), tokens, tl.num_programs(0), num_stages=STAGES):
         token = tl.cast(each, tl.int64)
         a, b, c, d = pieces(x + token * COLUMNS, columns, COLUMNS)

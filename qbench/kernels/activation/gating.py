@@ -12,9 +12,9 @@ import triton.language as tl
 from torch import Tensor
 
 from qbench.errors import Unsupported
-from qbench.kernels.activation.launch import padded, require, warps
+from qbench.kernels.activation.launch import early, options, padded, require, warps
 from qbench.kernels.activation.reference import CODES
-from qbench.kernels.activation.rounding import codes_of, narrowed, reciprocal, token_step
+from qbench.kernels.activation.rounding import codes_of, narrowed, reciprocal, start, token_step
 from qbench.kernels.schemes import Element
 
 
@@ -56,20 +56,30 @@ def _start(gate_up: Tensor, made: Tensor, scale: Tensor | None, element: str) ->
         columns,
         padded(columns),
         element,
+        early(gate_up),
         num_warps=warps(tokens, columns),
-        enable_fp_fusion=False,
+        **options(gate_up),
     )
 
 
 @triton.jit
-def _silu(gate_up, made, scale, COLUMNS: tl.constexpr, PADDED: tl.constexpr, ELEMENT: tl.constexpr):
+def _silu(
+    gate_up,
+    made,
+    scale,
+    COLUMNS: tl.constexpr,
+    PADDED: tl.constexpr,
+    ELEMENT: tl.constexpr,
+    EARLY: tl.constexpr,
+):
+    start(EARLY)
     token = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, PADDED)
     inside = columns < COLUMNS
     dtype = gate_up.dtype.element_ty
-    start = gate_up + token * (2 * COLUMNS) + columns
-    gate = tl.load(start, mask=inside, other=0.0).to(tl.float32)
-    up = tl.load(start + COLUMNS, mask=inside, other=0.0).to(tl.float32)
+    first = gate_up + token * (2 * COLUMNS) + columns
+    gate = tl.load(first, mask=inside, other=0.0).to(tl.float32)
+    up = tl.load(first + COLUMNS, mask=inside, other=0.0).to(tl.float32)
     opened = narrowed(gate / (1.0 + tl.exp(-gate)), dtype).to(tl.float32)
     product = narrowed(opened * up, dtype)
     places = token * COLUMNS + columns

@@ -51,26 +51,55 @@ def warps(tokens: int, columns: int) -> int:
     return min(max(padded(columns) // (32 * values), 1), most)
 
 
+def options(x: Tensor) -> dict[str, bool]:
+    """Return how any program here is started.
+
+    Products and sums are not fused but where a program says so: they would round once where the
+    reference rounds twice. On Hopper and later a program is set up while the one before it ends.
+    """
+    return {"enable_fp_fusion": False, **({"launch_pdl": True} if early(x) else {})}
+
+
+def early(x: Tensor) -> bool:
+    """Whether programs may start before the one that writes ``x`` has ended, and wait for it."""
+    return _capability(x.device) >= (9, 0)
+
+
 def rows(columns: int) -> int:
     """Return how many rows of 128 columns a rotating program holds; matrix units want 16."""
     return max(padded(columns) // 128, 16)
 
 
-def rotation_warps(columns: int) -> int:
-    """Return how many warps rotate a token: two where matrix units would not fill more."""
-    many = rows(columns) // 8
-    return min(max(many if many > 4 else many // 2, 1), 16)
+def rotation_warps(columns: int, values: int = 32) -> int:
+    """Return how many warps rotate a token: ``values`` a thread, but all of a matrix unit's rows.
+
+    Up to 4096 columns a piece has 32 rows or fewer, which two warps multiply without repeating.
+    """
+    many = padded(columns) // (32 * values)
+    return min(many, 16) if rows(columns) > 32 else 2
 
 
 def programs(x: Tensor) -> int:
-    """Return how many rotating programs share the tokens, so that each loads ahead."""
-    return min(len(x), 4 * _processors(x.device))
+    """Return how many rotating programs share the tokens: as many as are there at a time, up to 4.
+
+    Each loads its next tokens while it works on one.
+    """
+    each = stages(x) * _token_bytes(x)
+    return min(len(x), min(max(_shared(x.device) // each, 1), 4) * _processors(x.device))
 
 
 def stages(x: Tensor) -> int:
     """Return how many tokens a rotating program has in shared memory: three where they fit."""
-    token = 2 * 128 * rows(x.shape[1])
-    return max(min((_shared(x.device) - 16384) // token, 3), 1)
+    return max(min((_shared(x.device) - 16384) // _token_bytes(x), 3), 1)
+
+
+def _token_bytes(x: Tensor) -> int:
+    return 2 * 128 * rows(x.shape[1])
+
+
+@cache
+def _capability(device: torch.device) -> tuple[int, int]:
+    return (0, 0) if device.type == "cpu" else torch.cuda.get_device_capability(device)
 
 
 @cache

@@ -14,9 +14,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from qbench.kernels.activation.launch import padded, require, warps
+from qbench.kernels.activation.launch import early, options, padded, require, warps
 from qbench.kernels.activation.reference import CODES
-from qbench.kernels.activation.rounding import codes_of, narrowed, reciprocal, token_step
+from qbench.kernels.activation.rounding import codes_of, narrowed, reciprocal, start, token_step
 from qbench.kernels.schemes import Element
 
 
@@ -85,8 +85,9 @@ def _start(
         padded(columns),
         residual is not None,
         element,
+        early(x),
         num_warps=warps(tokens, columns),
-        enable_fp_fusion=False,
+        **options(x),
     )
 
 
@@ -103,7 +104,9 @@ def _norm(
     PADDED: tl.constexpr,
     ADDED: tl.constexpr,
     ELEMENT: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
+    start(EARLY)
     token = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, PADDED)
     inside = columns < COLUMNS

@@ -13,9 +13,9 @@ import triton.language as tl
 from torch import Tensor
 
 from qbench.errors import Unsupported
-from qbench.kernels.activation.launch import padded, require, warps
+from qbench.kernels.activation.launch import early, options, padded, require, warps
 from qbench.kernels.activation.reference import CODES
-from qbench.kernels.activation.rounding import codes_of, reciprocal, token_step
+from qbench.kernels.activation.rounding import codes_of, reciprocal, start, token_step
 from qbench.kernels.schemes import Element
 
 GROUP = 128
@@ -39,8 +39,9 @@ def quantize_tokens(x: Tensor, element: Element) -> tuple[Tensor, Tensor]:
         columns,
         padded(columns),
         element,
+        early(x),
         num_warps=warps(tokens, columns),
-        enable_fp_fusion=False,
+        **options(x),
     )
     return codes, scale
 
@@ -61,15 +62,22 @@ def quantize_groups(x: Tensor) -> tuple[Tensor, Tensor]:
     scale = torch.empty(tokens, columns // GROUP, dtype=torch.float32, device=x.device)
     groups = scale.numel()
     _quantize_groups[(triton.cdiv(groups, _GROUPS),)](
-        x, codes, scale, groups, _GROUPS, num_warps=2, enable_fp_fusion=False
+        x, codes, scale, groups, _GROUPS, early(x), num_warps=2, **options(x)
     )
     return codes, scale
 
 
 @triton.jit
 def _quantize_tokens(
-    x, codes, scale, COLUMNS: tl.constexpr, PADDED: tl.constexpr, ELEMENT: tl.constexpr
+    x,
+    codes,
+    scale,
+    COLUMNS: tl.constexpr,
+    PADDED: tl.constexpr,
+    ELEMENT: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
+    start(EARLY)
     token = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, PADDED)
     inside = columns < COLUMNS
@@ -81,7 +89,8 @@ def _quantize_tokens(
 
 
 @triton.jit
-def _quantize_groups(x, codes, scale, groups, GROUPS: tl.constexpr):
+def _quantize_groups(x, codes, scale, groups, GROUPS: tl.constexpr, EARLY: tl.constexpr):
+    start(EARLY)
     group = tl.program_id(0).to(tl.int64) * GROUPS + tl.arange(0, GROUPS)
     inside = group < groups
     places = group[:, None] * 128 + tl.arange(0, 128)[None, :]

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from qbench.errors import Unsupported
 from qbench.kernels.activation.launch import (
+    early,
+    options,
     programs,
     require,
     rotation_warps,
@@ -21,7 +23,7 @@ from qbench.kernels.activation.launch import (
     stages,
 )
 from qbench.kernels.activation.reference import CODES
-from qbench.kernels.activation.rounding import codes_of, narrowed, reciprocal, token_step
+from qbench.kernels.activation.rounding import codes_of, narrowed, reciprocal, start, token_step
 from qbench.kernels.activation.turning import largest, pieces, placed, scaled, signs, turned
 from qbench.kernels.schemes import Element
 
@@ -54,8 +56,9 @@ def rotate_quantize(x: Tensor, block: int, element: Element) -> tuple[Tensor, Te
         block,
         element,
         stages(x),
+        early(x),
         num_warps=rotation_warps(columns),
-        enable_fp_fusion=False,
+        **options(x),
     )
     return codes, scale
 
@@ -86,10 +89,12 @@ def _rotate_quantize(
     BLOCK: tl.constexpr,
     ELEMENT: tl.constexpr,
     STAGES: tl.constexpr,
+    EARLY: tl.constexpr,
 ):
     columns = placed(ROWS)
     dtype: tl.constexpr = x.dtype.element_ty
     matrix = signs(BLOCK, dtype)
+    start(EARLY)
     for each in tl.range(tl.program_id(0), tokens, tl.num_programs(0), num_stages=STAGES):
         token = tl.cast(each, tl.int64)
         a, b, c, d = pieces(x + token * COLUMNS, columns, COLUMNS)
@@ -97,13 +102,13 @@ def _rotate_quantize(
         peak = _wide(largest(a, b, c, d), BLOCK, dtype)
         step = token_step(peak, ELEMENT)
         inverse = reciprocal(step)
-        start = codes + token * COLUMNS + columns
+        first = codes + token * COLUMNS + columns
         a = codes_of(_wide(a, BLOCK, dtype), step, inverse, ELEMENT)
         b = codes_of(_wide(b, BLOCK, dtype), step, inverse, ELEMENT)
         c = codes_of(_wide(c, BLOCK, dtype), step, inverse, ELEMENT)
         d = codes_of(_wide(d, BLOCK, dtype), step, inverse, ELEMENT)
-        tl.store(start, a, mask=columns < COLUMNS)
-        tl.store(start + 32, b, mask=columns + 32 < COLUMNS)
-        tl.store(start + 64, c, mask=columns + 64 < COLUMNS)
-        tl.store(start + 96, d, mask=columns + 96 < COLUMNS)
+        tl.store(first, a, mask=columns < COLUMNS)
+        tl.store(first + 32, b, mask=columns + 32 < COLUMNS)
+        tl.store(first + 64, c, mask=columns + 64 < COLUMNS)
+        tl.store(first + 96, d, mask=columns + 96 < COLUMNS)
         tl.store(scale + token, step)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 INTERPRETED = tl.constexpr(bool(triton.knobs.runtime.interpret))
 """Whether programs run on the CPU, step by step."""
@@ -19,6 +20,14 @@ _PAIR = tl.constexpr(
     and.b32 $1, pair, 0xffff0000;
 }"""
 )
+
+
+@triton.jit
+def start(EARLY: tl.constexpr):
+    """Wait for the program that wrote the inputs, and let the next one be set up."""
+    if EARLY:
+        gdc_wait()
+        gdc_launch_dependents()
 
 
 @triton.jit
