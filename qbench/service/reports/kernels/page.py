@@ -85,10 +85,14 @@ def _known(one: KernelCost) -> str:
 
 def _ranges(every: tuple[Cheapest, ...]) -> str:
     return "; ".join(
-        f"{one.format} at {one.first:,} to {one.last:,}"
+        f"{one.format} at {_span(one)}"
         + (f" (within the error: {', '.join(one.near)})" if one.near else "")
         for one in every
     )
+
+
+def _span(one: Cheapest) -> str:
+    return f"{one.first:,}" if one.first == one.last else f"{one.first:,} to {one.last:,}"
 
 
 def note() -> str:
