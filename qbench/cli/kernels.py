@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from qbench.cli.kernel_costs import cost
 from qbench.cli.options import Json, words
 from qbench.cli.pictures import Plot, drawn
 from qbench.cli.render import console, quantization
@@ -34,7 +35,7 @@ kernels = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
-    help="GPU kernels: which there are, whether they are right, how fast they are.",
+    help="GPU kernels: whether they are right, how fast they are, what a token costs with them.",
 )
 
 SEAMS = {
@@ -170,6 +171,9 @@ def roofline(
 ) -> None:
     """Draw rows under the ceilings of their GPU: operations per byte, and per second."""
     drawn("roofline", of_model(boards(_stored(file))[0], model), output)
+
+
+kernels.command()(cost)
 
 
 def _seam(name: str) -> Callable[..., Any]:

@@ -108,7 +108,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "kernels": (
             "qbench.cli.kernels:kernels",
-            "GPU kernels: which there are, whether right, how fast",
+            "GPU kernels: which there are, whether right, how fast, what a token costs",
         ),
         "suites": ("qbench.cli.suites:suites", "Suites: what is asked, their data, their checks"),
         "strategies": ("qbench.cli.strategies:strategies", "How an answer may be made"),

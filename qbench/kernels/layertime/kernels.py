@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 
 from qbench.errors import NotFound, Unsupported
-from qbench.kernels.formats import get_format
+from qbench.kernels.formats import Format, get_format
 from qbench.kernels.layertime.curve import Ceilings, Curve, Timings, Work
 from qbench.kernels.layertime.serving import NO_OVERHEAD, LayerTime, Overhead
 from qbench.kernels.layertime.transformer import Transformer
@@ -124,17 +124,23 @@ class Kernels:
     def _curve(self, fmt: str, contestant: str) -> Taken:
         mine = [row for row in self._rows if (row.format, row.contestant) == (fmt, contestant)]
         form = get_format(fmt)
-        fused = [row for row in mine if row.part == "product"] if form.activations else []
+        fused = [row for row in mine if row.part == "product"] if _fuses(form) else []
         return Taken(
             format=fmt,
             contestant=contestant,
             curve=Curve(
-                timings(fused or mine),
+                timings(fused or [row for row in mine if row.part == "whole"] or mine),
                 Work(fmt=form, ceilings=self.ceilings, unit=mine[0].unit),
                 f"{contestant} {fmt} on {self.gpu}",
             ),
             apart=bool(fused),
         )
+
+
+def _fuses(fmt: Format) -> bool:
+    """Whether engines round a format's inputs in the norm or gate before: 8 bits, by token."""
+    given = fmt.activations
+    return given is not None and given.strategy == "token" and fmt.rotation is None
 
 
 def timings(rows: Iterable[Row]) -> Timings:

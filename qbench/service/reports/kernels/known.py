@@ -25,5 +25,5 @@ def _shipped() -> tuple[Row, ...]:
 
 def _of(place: str) -> tuple[Row, ...]:
     path = Path(place).expanduser()
-    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    files = sorted(path.glob("*.json*")) if path.is_dir() else [path]
     return tuple(row for file in files for row in read_rows(file))
