@@ -3,7 +3,9 @@
 The table says what vLLM's linear kernels do, by compute capability: read from 0.26 and 0.32, from
 ``model_executor/kernels/linear`` (which kernels there are and what each needs) and
 ``layers/quantization/compressed_tensors`` (which of them a checkpoint asks for). What an engine
-then reports of itself (its log) goes before this table: it is a forecast.
+then reports of itself (its log) goes before this table: it is a forecast. Where vLLM has no kernel
+that computes a format, or leaves its activations as they are, qbench lends it one
+(``vllm_gpu`` on GPUs, ``vllm_plugin`` on CPUs), and the table says that.
 """
 
 from __future__ import annotations
@@ -50,6 +52,8 @@ class Way(Struct, frozen=True, kw_only=True):
     """Family of kernels that vLLM takes; empty where unknown."""
     note: str = ""
     """What a reader must know: what is stored and what is multiplied."""
+    lent: bool = False
+    """Whether the kernel is one that qbench lends to vLLM."""
 
 
 class _Rule(Struct, frozen=True):
@@ -71,33 +75,44 @@ def _fallback(kernel: str) -> Way:
 
 UNKNOWN = Way(path="unknown", note="vLLM documents no kernel for this pair, or refuses it.")
 
-REPLACED = Way(
-    path="unknown",
-    kernel="FlashInfer MXFP4",
-    note="vLLM chooses by the weights alone and would round activations to 4 bits: as mxfp4.",
-)
-"""qbench's vllm engine stops a server that did so."""
-
-_HUMMING = Way(
+_DECODED = Way(
     path="native",
-    kernel="Humming",
-    note="Only where humming-kernels is installed beside vLLM.",
+    kernel="qbench Triton",
+    note="Lent by qbench: vLLM itself has no kernel here that computes the format.",
+    lent=True,
 )
+
+
+def _rounded(product: str = "Triton") -> Way:
+    """Say what qbench lends where a GPU cannot multiply the activations' codes.
+
+    This is no weight-only fallback, since activations are rounded; and not native, since what is
+    multiplied are 16-bit numbers that both sides' codes were turned back into.
+    """
+    note = (
+        "Lent by qbench: activations are rounded as the format says, then multiplied in 16 bits. "
+        "Memory and answers are the format's; speed is that of its weights in 16-bit products."
+    )
+    return Way(path="emulated", kernel=f"qbench rounding, {product}", note=note, lent=True)
 
 
 def _turned(way: Way) -> Way:
-    """Add the rotation of inputs, which vLLM makes on one GPU only."""
+    """Add the rotation of inputs, which vLLM makes on one GPU only; lent kernels make their own."""
+    if way.lent:
+        return way
     return Way(path=way.path, kernel=f"{way.kernel} after Hadacore", note=way.note)
 
 
 _WEIGHTS = (_Rule(80, 999, _native("Marlin or Machete")),)
-_FEW_BITS = (_Rule(80, 999, _HUMMING),)
+_FEW_BITS = (_Rule(80, 999, _DECODED),)
 _NVFP4 = (
-    _Rule(75, 100, _fallback("Marlin")),
+    _Rule(75, 89, _fallback("Marlin")),
+    _Rule(89, 100, _rounded()),
     _Rule(100, 999, _native("CUTLASS or FlashInfer FP4")),
 )
+"""Triton makes E4M3 scales from sm_89 on."""
 _MXFP4 = (
-    _Rule(80, 100, _fallback("Marlin")),
+    _Rule(80, 100, _rounded()),
     _Rule(100, 999, _native("FlashInfer MXFP4")),
 )
 RULES: dict[str, tuple[_Rule, ...]] = {
@@ -124,11 +139,12 @@ RULES: dict[str, tuple[_Rule, ...]] = {
     "mxfp4": _MXFP4,
     "mxfp4a16": (
         _Rule(80, 100, _native("Marlin")),
-        _Rule(100, 999, REPLACED),
+        _Rule(100, 999, _DECODED),
     ),
-    "w4a8-fp4": (_Rule(80, 999, REPLACED),),
+    "w4a8-fp4": (_Rule(80, 999, _rounded()),),
     "mxfp8": (
-        _Rule(75, 100, _fallback("Marlin")),
+        _Rule(75, 80, _fallback("Marlin")),
+        _Rule(80, 100, _rounded("Marlin")),
         _Rule(100, 999, _native("FlashInfer MXFP8")),
     ),
     "nf4": (_Rule(75, 999, _native("bitsandbytes")),),
@@ -136,7 +152,7 @@ RULES: dict[str, tuple[_Rule, ...]] = {
     "nvfp4-mr": tuple(
         _Rule(max(80, rule.since), rule.before, _turned(rule.way)) for rule in _NVFP4
     ),
-    "int4-mr": (_Rule(80, 999, _turned(_fallback("Marlin or Machete"))),),
+    "int4-mr": (_Rule(80, 999, _rounded()),),
 }
 """By preset; what is missing is unknown everywhere."""
 
@@ -211,7 +227,8 @@ def _on_cpu(fmt: Format, architecture: str) -> Way:
     if fmt.name == "fp8":
         return Way(path="emulated", kernel="torch FP8", note="CPUs have no 8-bit floats.")
     if fmt.name in LENT:
-        return Way(path="emulated", kernel="lent by qbench", note="vLLM has none for CPUs.")
+        note = "vLLM has none for CPUs."
+        return Way(path="emulated", kernel="lent by qbench", note=note, lent=True)
     return UNKNOWN
 
 

@@ -135,17 +135,24 @@ def dequantize(quantized: Quantized, dtype: torch.dtype) -> Tensor:
     return product.to(dtype).reshape(codes.shape)
 
 
-def fake_quantize(values: Tensor, scheme: Scheme, *, global_scale: Tensor | None = None) -> Tensor:
+def fake_quantize(
+    values: Tensor,
+    scheme: Scheme,
+    *,
+    global_scale: Tensor | None = None,
+    checked: bool = True,
+) -> Tensor:
     """Return what ``dequantize(quantize(values, scheme), values.dtype)`` does, without codes.
 
     For activations, (..., columns), each token scaled by its own peak. ``global_scale``: of a
-    two-level scheme whose checkpoint brings a calibrated one. Raises as ``quantize``.
+    two-level scheme whose checkpoint brings a calibrated one. Raises as ``quantize``; unless
+    ``checked``, NaN and infinity become NaN instead, and nothing waits for a GPU.
     """
     if values.numel() == 0:
         return values
     if not scheme.symmetric:
         return dequantize(quantize(values, scheme), values.dtype)
-    found = find_scales(values, scheme, global_scale=global_scale)
+    found = find_scales(values, scheme, global_scale=global_scale, checked=checked)
     step = Quantized(codes=values, scheme=scheme, **_parts(found)).step
     scale = _spread(step, values, scheme)
     wide = _grouped(values.to(torch.float32, copy=True), scheme)
@@ -153,15 +160,23 @@ def fake_quantize(values: Tensor, scheme: Scheme, *, global_scale: Tensor | None
     return rounded.mul_(scale).to(values.dtype).reshape(values.shape)
 
 
-def find_scales(values: Tensor, scheme: Scheme, *, global_scale: Tensor | None = None) -> Scales:
+def find_scales(
+    values: Tensor,
+    scheme: Scheme,
+    *,
+    global_scale: Tensor | None = None,
+    checked: bool = True,
+) -> Scales:
     """Return the scales of ``values``, in the scheme's scale type; see the module's table.
 
     ``global_scale``: of a two-level scheme, where it is given and not found from the peak.
+    ``checked``: whether values too large to be scaled are refused.
     """
     if not scheme.symmetric:
         return _with_zero(values, scheme)
     peaks = _peaks(values, scheme)
-    _refuse_overflow(peaks)
+    if checked:
+        _refuse_overflow(peaks)
     wide = _over(peaks.float(), _DIVISORS[scheme.element])
     if scheme.two_level:
         return _two_levels(values, wide, scheme, global_scale)

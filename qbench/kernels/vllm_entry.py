@@ -10,10 +10,14 @@ import importlib
 import os
 
 VARIABLE = "QBENCH_EMULATE"
-"""Environment variable: the format that is being served."""
+"""Environment variable: the format that is being served, on a CPU by emulation."""
+KERNELS = "QBENCH_KERNELS"
+"""Environment variable: the format that is being served, on a GPU by qbench's own programs."""
 
 
 def register() -> None:
-    """Register ``qbench.kernels.vllm_plugin`` where it was asked for."""
+    """Register ``vllm_plugin``, ``vllm_gpu`` or neither, as was asked for."""
     if os.environ.get(VARIABLE):
         importlib.import_module("qbench.kernels.vllm_plugin").register()
+    if os.environ.get(KERNELS):
+        importlib.import_module("qbench.kernels.vllm_gpu").register()

@@ -40,6 +40,7 @@ from qbench.kernels.reference import dequantize
 from qbench.kernels.rotation import rotate
 from qbench.kernels.schemes import Element, Scheme
 from qbench.kernels.vllm_entry import VARIABLE
+from qbench.kernels.vllm_tensors import plain
 
 INTEGERS: dict[int, Element] = {2: "int2", 3: "int3", 4: "int4", 8: "int8"}
 
@@ -68,12 +69,6 @@ def hold(layer: torch.nn.Module, name: str, weight: Tensor, *spent: str) -> None
         if hasattr(layer, other):
             delattr(layer, other)
     layer.register_parameter(name, torch.nn.Parameter(weight, requires_grad=False))
-
-
-def plain(value: Any) -> Tensor:
-    """Return a parameter of vLLM's as an ordinary tensor."""
-    tensor: Tensor = value.detach().as_subclass(Tensor)
-    return tensor
 
 
 class _Multiplies:

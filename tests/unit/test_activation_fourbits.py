@@ -16,6 +16,7 @@ from qbench.errors import Unsupported
 from qbench.kernels.activation import fourbits, reference
 from qbench.kernels.floats import E2M1, decode
 from qbench.kernels.formats import E4M3_TOKEN, FORMATS
+from qbench.kernels.reference import fake_quantize
 from qbench.kernels.schemes import Scheme
 
 NAMES = ("mxfp4", "nvfp4", "int4-mr")
@@ -99,3 +100,12 @@ def test_another_scheme_is_refused() -> None:
         fourbits.rotate_round(x[:, :48].contiguous(), None, scheme_of("mxfp4"))
     with pytest.raises(Unsupported, match="blocks of 48"):
         fourbits.rotate_round(x, 48, scheme_of("mxfp4"))
+
+
+def test_a_calibrated_global_scale_is_taken_as_it_is() -> None:
+    x = torch.randn(3, 256).to(torch.bfloat16)
+    scheme = scheme_of("nvfp4")
+    for peak in (0.5, 4.0, 90.0):  # smaller than the tokens', about theirs, larger
+        shared = torch.tensor(2688.0 / peak)
+        found = fourbits.rotate_round(x, None, scheme, shared=shared)
+        assert torch.equal(found, fake_quantize(x, scheme, global_scale=shared))

@@ -87,9 +87,11 @@ def test_unknown_gpus_get_close_names() -> None:
         architecture_of("h1OO")
 
 
-def test_nvfp4_on_hopper_is_a_fallback_and_native_on_blackwell() -> None:
+def test_nvfp4_is_a_fallback_then_lent_then_native() -> None:
     page = format_page("nvfp4", "h100")
-    assert (page.facts.path, page.facts.kernel) == ("weight-only fallback", "Marlin")
+    assert (page.facts.path, page.facts.kernel) == ("emulated", "qbench rounding, Triton")
+    assert "multiplied in 16 bits" in page.facts.note
+    assert compute_path(get_format("nvfp4"), "sm_80", emulated=False) == "weight-only fallback"
     assert page.embedded.path == "emulated"
     assert compute_path(get_format("nvfp4"), "sm_100", emulated=False) == "native"
 

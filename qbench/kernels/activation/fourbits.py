@@ -59,10 +59,14 @@ class FourBits(NamedTuple):
     """(M, 1) float32 that ``scale`` is divided by (NVFP4); None elsewhere."""
 
 
-def rotate_round(x: Tensor, block: int | None, scheme: Scheme) -> Tensor:
+def rotate_round(
+    x: Tensor, block: int | None, scheme: Scheme, *, shared: Tensor | None = None
+) -> Tensor:
     """Return ``fake_quantize(rotate(x, block), scheme)``, (M, K) in the type of ``x``.
 
     Without a block equal to the reference bit for bit; with one as close as ``rotate_quantize``.
+    ``shared``: NVFP4's global scale, one float32 number on the device, where calibration found it;
+    else each token has its own.
 
     Raises:
         Unsupported: another scheme than the three; columns that its groups or the blocks do not
@@ -71,7 +75,7 @@ def rotate_round(x: Tensor, block: int | None, scheme: Scheme) -> Tensor:
     """
     kind = _kind(x, block, scheme)
     made = torch.empty_like(x)
-    _start(x, made, made, made, block, kind, packed=False)
+    _start(x, made, made, shared, block, kind, packed=False)
     return made
 
 
@@ -83,7 +87,7 @@ def rotate_pack(x: Tensor, block: int | None, scheme: Scheme) -> FourBits:
     groups = columns // (scheme.group or columns)
     scale = torch.empty(tokens, groups, dtype=_SCALES[kind], device=device)
     factor = torch.empty(tokens, 1, dtype=torch.float32, device=device) if kind == "nv" else None
-    _start(x, codes, scale, scale if factor is None else factor, block, kind, packed=True)
+    _start(x, codes, scale, factor, block, kind, packed=True)
     return FourBits(codes=codes, scale=scale, factor=factor)
 
 
@@ -105,7 +109,7 @@ def _start(
     x: Tensor,
     made: Tensor,
     scale: Tensor,
-    factor: Tensor,
+    factor: Tensor | None,
     block: int | None,
     kind: str,
     *,
@@ -116,13 +120,14 @@ def _start(
         x,
         made,
         scale,
-        factor,
+        scale if factor is None else factor,
         tokens,
         columns,
         rows(columns),
         block or 0,
         kind,
         packed,
+        factor is not None and not packed,
         stages(x),
         early(x),
         num_warps=rotation_warps(columns, values=64),
@@ -142,6 +147,7 @@ def _four_bits(
     BLOCK: tl.constexpr,
     KIND: tl.constexpr,
     PACKED: tl.constexpr,
+    SHARED: tl.constexpr,
     STAGES: tl.constexpr,
     EARLY: tl.constexpr,
 ):
@@ -159,7 +165,9 @@ def _four_bits(
         else:
             a, b, c, d = a.to(tl.float32), b.to(tl.float32), c.to(tl.float32), d.to(tl.float32)
         top = 1.0
-        if KIND == "nv":
+        if KIND == "nv" and SHARED:
+            top = tl.load(factor)
+        elif KIND == "nv":
             peak = tl.maximum(largest(a, b, c, d), 2688.0 * 1.1754943508222875e-38)
             top = reciprocal(peak) * 2688.0
             if PACKED:

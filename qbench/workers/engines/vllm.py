@@ -24,9 +24,9 @@ from qbench.workers.engines.vllm_log import LogFacts, phases, read_log
 from qbench.workers.engines.vllm_parsers import TOOL_PARSERS, by_family
 from qbench.workers.engines.vllm_plan import (
     Plan,
+    asked_kernels,
     check_log,
     check_scheme,
-    emulated,
     make_command,
     make_plan,
     tool_template,
@@ -67,7 +67,7 @@ class VllmEngine:
         first = make_plan(system)
         plan = await in_thread(lambda stop: with_local_weights(first, say, stop))
         check_scheme(plan)
-        kernels = bool(emulated(plan))
+        kernels = bool(asked_kernels(plan))
         with lending(plan.environment, chat_template=tool_template(plan), kernels=kernels) as lent:
             command = make_command(plan, lent)
             say(f"starting {command.line}")

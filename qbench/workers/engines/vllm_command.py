@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +11,6 @@ from msgspec import Meta, Struct
 
 from qbench.benchmarks.probe import TOP
 from qbench.errors import Unsupported
-from qbench.kernels.vllm_entry import VARIABLE
 from qbench.service.domain import System
 from qbench.workers.engines.schemes import attention_heads
 from qbench.workers.engines.vllm_environment import VllmEnvironment
@@ -42,6 +41,8 @@ class VllmOptions(Struct, frozen=True, kw_only=True):
     """Likewise."""
     args: tuple[str, ...] = ()
     """Further arguments of ``vllm serve``, as they are."""
+    kernels: Literal["qbench", "vllm"] = "qbench"
+    """Whose serve formats that vLLM has no kernel for, or whose activations it does not round."""
     eager: bool = False
     """Neither torch.compile nor CUDA graphs: starts sooner, answers slower; always on a CPU."""
     chat_template: str = ""
@@ -94,7 +95,11 @@ def _parsers(model: str, options: VllmOptions) -> list[str]:
 
 
 def variables(
-    environment: VllmEnvironment, *, on_gpu: bool, lent: Sequence[Path], emulate: str = ""
+    environment: VllmEnvironment,
+    *,
+    on_gpu: bool,
+    lent: Sequence[Path],
+    asked: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Return what is added to the environment of the server.
 
@@ -102,15 +107,14 @@ def variables(
         environment: vLLM's.
         on_gpu: else it is a CPU's.
         lent: folders put before its own module path.
-        emulate: the format that qbench's own kernels are to serve; empty: none.
+        asked: what asks for qbench's own kernels; nothing: none.
 
     """
     told = {"VLLM_LOGGING_LEVEL": "INFO", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
     if not on_gpu:
         # w4a16 would become w4a8 where the CPU has AMX
         told |= {"VLLM_TARGET_DEVICE": "cpu", "VLLM_CPU_INT4_W4A8": "0"}
-    if emulate:
-        told[VARIABLE] = emulate
+    told |= asked or {}
     if lent:
         told["PYTHONPATH"] = os.pathsep.join([*map(str, lent), *environment.told_path])
     return told

@@ -18,8 +18,11 @@ Inputs = Literal["emulated", "wide", "narrow", "unknown"]
 """What a kernel multiplies: dequantized values, 16-bit activations, activations in codes."""
 
 KERNELS: tuple[tuple[str, Inputs], ...] = (
-    (r"emulation", "emulated"),
-    (r"marlin|machete|exllama|allspark|conch|wna16|w4a16|w8a16|torchao|bitsandbytes", "wide"),
+    (r"emulation|qbenchrounding", "emulated"),  # rounded, then multiplied in 16 bits
+    (
+        r"qbenchtriton|marlin|machete|exllama|allspark|conch|wna16|w4a16|w8a16|torchao|bitsandbytes",
+        "wide",
+    ),
     (r"^cpufp8(block|pertensor)scaledmm", "wide"),  # AMX: bf16 activations, whatever the name says
     (r"humming(fp8|int8)scaledmm", "narrow"),
     (r"humming", "unknown"),  # multiplies what its schema says, which the log does not tell

@@ -9,6 +9,9 @@ from msgspec.structs import replace
 
 from qbench.errors import ConfigError, EngineStartError, Unsupported
 from qbench.kernels.formats import FORMATS
+from qbench.kernels.paths import way
+from qbench.kernels.vllm_entry import KERNELS
+from qbench.kernels.vllm_entry import VARIABLE as EMULATE
 from qbench.service.domain import System
 from qbench.workers.checkpoints import CARRIED, Say, resolve
 from qbench.workers.engines.options import read_options
@@ -153,13 +156,19 @@ def tool_template(plan: Plan) -> str:
     return "" if named else template_for(plan.weights.source)
 
 
-def emulated(plan: Plan) -> str:
-    """Return the format for which qbench lends kernels: any with codes, on a CPU.
+def asked_kernels(plan: Plan) -> dict[str, str]:
+    """Return the variable that asks for kernels which qbench lends, and the format.
 
-    vLLM's own come first where it has any.
+    On a CPU for any format with codes: vLLM's own come first where it has any. On a GPU for those
+    that ``paths`` says so of, unless the options want vLLM's. Empty: none.
     """
-    codes = plan.system.format in FORMATS and FORMATS[plan.system.format].quantized
-    return plan.system.format if codes and not plan.on_gpu else ""
+    fmt = FORMATS.get(plan.system.format)
+    if fmt is None or not fmt.quantized:
+        return {}
+    if not plan.on_gpu:
+        return {EMULATE: fmt.name}
+    lent = way(fmt, plan.machine.architecture).lent and plan.options.kernels == "qbench"
+    return {KERNELS: fmt.name} if lent else {}
 
 
 def make_command(plan: Plan, lent: Lent) -> ServerCommand:
@@ -167,8 +176,8 @@ def make_command(plan: Plan, lent: Lent) -> ServerCommand:
     port, options = free_port(), plan.options
     if lent.chat_template:
         options = replace(options, chat_template=lent.chat_template)
-    emulate = emulated(plan)
-    env = variables(plan.environment, on_gpu=plan.on_gpu, lent=lent.folders, emulate=emulate)
+    asked = asked_kernels(plan)
+    env = variables(plan.environment, on_gpu=plan.on_gpu, lent=lent.folders, asked=asked)
     return ServerCommand(
         name="vllm",
         argv=serve_command(plan.environment.program, plan.system, options, plan.weights, port),
