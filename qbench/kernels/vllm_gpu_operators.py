@@ -25,7 +25,7 @@ from qbench.kernels.reference import fake_quantize
 from qbench.kernels.rotation import rotate
 from qbench.kernels.schemes import Scheme
 
-_LIBRARY: Any = Library("qbench_vllm", "DEF")
+_LIBRARY: Any = Library("qbench_vllm", "DEF")  # type: ignore[no-untyped-call]
 _LIBRARY.define("inputs(Tensor x, Tensor? shared, int block, str scheme) -> Tensor")
 _LIBRARY.define("product(Tensor x, Tensor[] parts, Tensor factor, int rows, str rest) -> Tensor")
 
