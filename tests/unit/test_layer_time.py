@@ -85,6 +85,22 @@ def test_one_16_bit_row_gives_an_overhead_per_layer_alone() -> None:
     assert found.overhead.per_layer > TRUTH.per_layer
 
 
+def test_first_tokens_tell_what_prompts_take_beside_their_products() -> None:
+    truth = replace(TRUTH, per_prompt_token=3e-5)
+    whole = engine_rows({"bf16": "cublas"})
+    time = made_kernels().layer_time(MODEL, "bf16", "cublas", truth)
+    rows = []
+    for row in whole.rows:
+        traffic = whole.traffic(row)
+        rate = time.tokens_per_second(traffic)
+        first = time.reading(traffic).seconds
+        rows.append(replace(row, tokens_per_second=rate, first_token_s=first))
+    found = agreement(made_kernels(), "vllm", [replace(whole, rows=tuple(rows))]).overhead
+    assert found.per_layer == pytest.approx(truth.per_layer, rel=1e-6)
+    assert found.per_cached_byte == pytest.approx(truth.per_cached_byte, rel=1e-6)
+    assert found.per_prompt_token == pytest.approx(truth.per_prompt_token, rel=1e-6)
+
+
 def test_doubted_rows_judge_nothing_and_calibrate_nothing() -> None:
     known = engine_rows(
         {"bf16": "cublas", "fp8": "cutlass product"}, doubt="the client was the limit"
