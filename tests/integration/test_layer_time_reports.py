@@ -119,6 +119,8 @@ def test_nothing_is_predicted_where_nothing_was_timed(store: Store) -> None:
     assert paces(store, hardware="") == {}
     assert set(paces(store, formats=("w8a8",))) == {"bf16"}
     assert paces(store, models=("some/unknown-model",)) == {}
+    for options in ({"tensor_parallel": 2}, {"eager": True}, {"device": "cpu"}):
+        assert paces(store, options=options) == {}
 
 
 def test_weights_that_do_not_fit_are_told(store: Store) -> None:

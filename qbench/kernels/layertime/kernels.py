@@ -27,11 +27,11 @@ ENGINES: dict[str, tuple[str, ...]] = {
         "cutlass scaled_mm",
         "cutlass w4a8",
         "marlin",
-        "marlin weight-only",
         "cublas",
     ),
 }
-"""Whose kernels an engine multiplies with, the preferred first."""
+"""Whose kernels an engine multiplies with, the preferred first. Formats that vLLM serves with
+kernels of qbench's, or falls back for to weights alone, are left out."""
 
 UNITS: tuple[Unit, ...] = ("bf16", "fp8", "int8")
 TERA = 1e12

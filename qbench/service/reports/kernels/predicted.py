@@ -28,9 +28,12 @@ LOCAL = frozenset({"embedded", "vllm"})
 
 
 def predictor_for(system: System, hardware: str) -> Predictor | None:
-    """Return what predicts a system on a machine; None where rows, shape or format are missing."""
+    """Return what predicts a system on a machine; None where rows, shape or format are missing.
+
+    None as well for several GPUs, without CUDA graphs and for emulations.
+    """
     model = transformer_named(system.model)
-    if model is None or not hardware or system.engine not in LOCAL:
+    if model is None or not hardware or system.engine not in LOCAL or _unlike(system):
         return None
     wanted = Wanted(gpu=hardware, engine=system.engine)
     try:
@@ -38,6 +41,13 @@ def predictor_for(system: System, hardware: str) -> Predictor | None:
     except NotFound:
         return None
     return found if usable(found.kernels, system.format, system.engine) else None
+
+
+def _unlike(system: System) -> bool:
+    """Whether options make an engine run what no layer time tells."""
+    told = system.options
+    several = told.get("tensor_parallel", 1) != 1
+    return several or told.get("device") == "cpu" or bool(told.get("eager") or told.get("emulate"))
 
 
 def predicted_for(system: System, endpoint: Endpoint | None) -> Profile | None:
