@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from itertools import product
 
 import pytest
@@ -13,7 +15,7 @@ pytest.importorskip("triton")
 import torch
 
 from qbench.errors import Unsupported
-from qbench.kernels.activation import gating, norms, quantizing, reference, rotating
+from qbench.kernels.activation import gating, launch, norms, quantizing, reference, rotating
 from qbench.kernels.schemes import Element
 
 ELEMENTS: tuple[Element, ...] = ("int8", "e4m3")
@@ -161,3 +163,47 @@ def test_blocks_that_do_not_divide_are_refused() -> None:
         quantizing.quantize_groups(x)
     with pytest.raises(Unsupported, match="Gate and up"):
         gating.silu_multiply(torch.ones(2, 97, dtype=torch.bfloat16))
+
+
+def test_what_belongs_to_another_shape_is_refused() -> None:
+    x = torch.ones(2, 128, dtype=torch.bfloat16)
+    with pytest.raises(Unsupported, match="contiguous"):
+        norms.norm(x, torch.ones(64, dtype=torch.bfloat16), EPSILON)
+    with pytest.raises(Unsupported, match="contiguous"):
+        norms.norm(x, torch.ones(128), EPSILON)
+    with pytest.raises(Unsupported, match="contiguous"):
+        norms.norm(x, x[0], EPSILON, x[:1])
+    with pytest.raises(Unsupported, match="contiguous"):
+        gating.silu_multiply(x.T)
+
+
+def test_without_the_interpreter_tensors_of_a_cpu_are_refused() -> None:
+    program = (
+        "import torch\n"
+        "from qbench.kernels.activation.quantizing import quantize_tokens\n"
+        "quantize_tokens(torch.ones(2, 128).bfloat16(), 'int8')\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Unsupported: Programs for activations do not run on cpu" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("columns", "many", "few", "rotating"),
+    [
+        (1024, 1, 4, 2),
+        (4096, 4, 16, 2),  # 32 rows of 128: more warps would multiply them twice
+        (8192, 8, 16, 8),
+        (28672, 8, 16, 16),
+    ],
+)
+def test_warps_follow_from_the_shape(columns: int, many: int, few: int, rotating: int) -> None:
+    assert launch.warps(8192, columns) == many
+    assert launch.warps(1, columns) == few
+    assert launch.rotation_warps(columns) == rotating

@@ -20,6 +20,7 @@ from qbench.kernels.activation.launch import (
     options,
     programs,
     require,
+    require_element,
     rotation_warps,
     rows,
     stages,
@@ -82,6 +83,7 @@ def rotate_round(
 def rotate_pack(x: Tensor, block: int | None, scheme: Scheme) -> FourBits:
     """Return the codes and scales that ``rotate_round`` multiplies. Raises as it does."""
     kind = _kind(x, block, scheme)
+    require_element(x, "e4m3" if kind == "nv" else "int8")
     (tokens, columns), device = x.shape, x.device
     codes = torch.empty(tokens, columns // 2, dtype=torch.uint8, device=device)
     groups = columns // (scheme.group or columns)
@@ -203,7 +205,8 @@ def _piece(
         group = tl.arange(0, ROWS)[:, None] * (128 // GROUP) + tl.arange(0, GROUPS)[None, :]
         group += PIECE * GROUPS
         end: tl.constexpr = COLUMNS // GROUP
-        tl.store(scale + token * end + group, kept, mask=group < end)
+        stored = narrowed(kept, tl.float8e4nv) if KIND == "nv" else kept
+        tl.store(scale + token * end + group, stored, mask=group < end)
         low, high = tl.split(tl.reshape(codes, (ROWS, 16, 2)))
         place = tl.arange(0, ROWS)[:, None] * 64 + tl.arange(0, 16)[None, :] + PIECE * 16
         both = (low | (high << 4)).to(tl.uint8)
@@ -221,13 +224,13 @@ def _group_scale(peak, top, KIND: tl.constexpr):
         power = tl.maximum(((peak.to(tl.int32, bitcast=True) >> 23) & 0xFF) - 2, 0)
         bits = tl.where(power > 0, power << 23, 1 << 22)
         inverse = ((254 - power) << 23).to(tl.float32, bitcast=True)
-        return power.to(tl.uint8), bits.to(tl.float32, bitcast=True), inverse
+        return power, bits.to(tl.float32, bitcast=True), inverse
     elif KIND == "nv":
         kept = e4m3_scale(quotient(peak, 6.0, 0.16666666666666666) * top)
         step = quotient(kept, top, reciprocal(top))
         # The step of zeros is so small that its inverse would be infinite.
         inverse = reciprocal(tl.maximum(step, 1.1754943508222875e-38))
-        return narrowed(kept, tl.float8e4nv), step, inverse
+        return kept, step, inverse
     else:
         step = token_step(peak, "int4")
         return step, step, reciprocal(step)

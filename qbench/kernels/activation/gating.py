@@ -12,7 +12,15 @@ import triton.language as tl
 from torch import Tensor
 
 from qbench.errors import Unsupported
-from qbench.kernels.activation.launch import early, options, padded, require, warps
+from qbench.kernels.activation.launch import (
+    LONGEST,
+    early,
+    options,
+    padded,
+    require,
+    require_element,
+    warps,
+)
 from qbench.kernels.activation.reference import CODES
 from qbench.kernels.activation.rounding import codes_of, narrowed, reciprocal, start, token_step
 from qbench.kernels.schemes import Element
@@ -30,6 +38,7 @@ def silu_quantize(gate_up: Tensor, element: Element) -> tuple[Tensor, Tensor]:
 
     Raises Unsupported: see ``launch.require``.
     """
+    require_element(gate_up, element)
     codes = _halved(gate_up, CODES[element])
     scale = torch.empty(len(codes), 1, dtype=torch.float32, device=gate_up.device)
     _start(gate_up, codes, scale, element)
@@ -43,7 +52,7 @@ def _halved(gate_up: Tensor, dtype: torch.dtype) -> Tensor:
             hint="Give (tokens, 2 * columns), the gate's columns first.",
         )
     tokens, columns = gate_up.shape
-    require(gate_up.view(2 * tokens, columns // 2))
+    require(gate_up, longest=2 * LONGEST)
     return torch.empty(tokens, columns // 2, dtype=dtype, device=gate_up.device)
 
 

@@ -10,14 +10,16 @@ from torch import Tensor
 
 from qbench.errors import Unsupported
 from qbench.kernels.activation.rounding import INTERPRETED
+from qbench.kernels.schemes import Element
 
-_LONGEST = 1 << 15
+LONGEST = 1 << 15
+"""Columns of a token that a program can hold."""
 _FEW = 132
 """Tokens that leave multiprocessors of a large GPU idle at one each."""
 
 
-def require(x: Tensor, *others: Tensor) -> None:
-    """Refuse what the programs cannot read.
+def require(x: Tensor, *beside: Tensor, longest: int = LONGEST) -> None:
+    """Refuse what the programs cannot read; ``beside`` are of x's shape, or that of its rows.
 
     Raises:
         Unsupported: not (M, K), not 16 bits, not contiguous, rows too long, or not on a GPU.
@@ -28,11 +30,21 @@ def require(x: Tensor, *others: Tensor) -> None:
             f"Programs for activations do not run on {x.device}.",
             hint="Use the references: qbench.kernels.activation.reference.",
         )
-    fits = x.ndim == 2 and x.shape[1] <= _LONGEST
-    if not fits or any(not t.is_contiguous() or t.element_size() != 2 for t in (x, *others)):
+    fits = x.ndim == 2 and x.shape[1] <= longest and x.dtype in (torch.bfloat16, torch.float16)
+    alike = all(t.dtype == x.dtype and t.shape in (x.shape, x.shape[1:]) for t in beside)
+    if not fits or not alike or not all(t.is_contiguous() for t in (x, *beside)):
         raise Unsupported(
             f"Activations of shape {tuple(x.shape)} and type {x.dtype} cannot be read.",
-            hint=f"Give contiguous (tokens, columns up to {_LONGEST}) in bfloat16 or float16.",
+            hint=f"Give contiguous (tokens, columns up to {longest}) in bfloat16 or float16.",
+        )
+
+
+def require_element(x: Tensor, element: Element) -> None:
+    """Refuse codes that the GPU of ``x`` has no conversion to. Raises Unsupported."""
+    if element == "e4m3" and x.is_cuda and _capability(x.device) < (8, 9):
+        raise Unsupported(
+            "E4M3 codes need a GPU of compute capability 8.9 or later.",
+            hint="Use int8 codes (w8a8), or a format with 16-bit activations.",
         )
 
 

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from qbench.kernels.activation.launch import early, options, padded, require, warps
+from qbench.kernels.activation.launch import early, options, padded, require, require_element, warps
 from qbench.kernels.activation.reference import CODES
 from qbench.kernels.activation.rounding import codes_of, narrowed, reciprocal, start, token_step
 from qbench.kernels.schemes import Element
@@ -55,6 +55,7 @@ def norm_quantize(
     Raises Unsupported: see ``launch.require``.
     """
     require(x, gain, *(() if residual is None else (residual,)))
+    require_element(x, element)
     codes = torch.empty_like(x, dtype=CODES[element])
     scale = torch.empty(x.shape[0], 1, dtype=torch.float32, device=x.device)
     total = x if residual is None else torch.empty_like(x)

@@ -13,7 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from qbench.errors import Unsupported
-from qbench.kernels.activation.launch import early, options, padded, require, warps
+from qbench.kernels.activation.launch import early, options, padded, require, require_element, warps
 from qbench.kernels.activation.reference import CODES
 from qbench.kernels.activation.rounding import codes_of, reciprocal, start, token_step
 from qbench.kernels.schemes import Element
@@ -29,6 +29,7 @@ def quantize_tokens(x: Tensor, element: Element) -> tuple[Tensor, Tensor]:
     Equal to the reference bit for bit. Raises Unsupported: see ``launch.require``.
     """
     require(x)
+    require_element(x, element)
     tokens, columns = x.shape
     codes = torch.empty_like(x, dtype=CODES[element])
     scale = torch.empty(tokens, 1, dtype=torch.float32, device=x.device)
@@ -53,6 +54,7 @@ def quantize_groups(x: Tensor) -> tuple[Tensor, Tensor]:
     that are not whole groups.
     """
     require(x)
+    require_element(x, "e4m3")
     tokens, columns = x.shape
     if columns % GROUP:
         raise Unsupported(

@@ -18,6 +18,7 @@ from qbench.kernels.activation.launch import (
     options,
     programs,
     require,
+    require_element,
     rotation_warps,
     rows,
     stages,
@@ -43,6 +44,7 @@ def rotate_quantize(x: Tensor, block: int, element: Element) -> tuple[Tensor, Te
     """
     refuse_block(x, block)
     require(x)
+    require_element(x, element)
     tokens, columns = x.shape
     codes = torch.empty_like(x, dtype=CODES[element])
     scale = torch.empty(tokens, 1, dtype=torch.float32, device=x.device)
