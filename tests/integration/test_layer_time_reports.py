@@ -15,15 +15,15 @@ from msgspec.structs import replace
 from qbench.benchmarks.chat import Sampling
 from qbench.cli.render import plans
 from qbench.errors import ConfigError, NotFound, Unsupported
-from qbench.kernels.layertime.serving import Traffic
+from qbench.kernels.layertime.serving import LayerTime, Overhead, Traffic
 from qbench.kernels.speed.rows import written
 from qbench.service.domain import Controls, Endpoint, System
 from qbench.service.order import Order
 from qbench.service.pricebook import read_prices
-from qbench.service.profiles import save
+from qbench.service.profiles import Timed, save
 from qbench.service.reports.efficiency.profiles import chosen_fit
 from qbench.service.reports.efficiency.report import Wanted, efficiency_of
-from qbench.service.reports.kernels import report as reports
+from qbench.service.reports.kernels import known
 from qbench.service.reports.kernels.predicted import predicted_for, predicted_named, predictor_for
 from qbench.service.reports.kernels.values import KernelCost
 from qbench.service.reports.prospect.report import Prospect, prospect_of
@@ -48,10 +48,8 @@ def timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_bytes(written(made_rows()))
     monkeypatch.setenv("QBENCH_KERNEL_ROWS", str(file))
     monkeypatch.setenv("QBENCH_PROFILES", str(tmp_path / "profiles"))
-    known = engine_rows(
-        {"bf16": "cublas", "fp8": "cutlass product", "w4a16": "machete"}, slower=1.1
-    )
-    monkeypatch.setattr(reports, "served", lambda: (known,))
+    told = engine_rows({"bf16": "cublas", "fp8": "cutlass product", "w4a16": "machete"}, slower=1.1)
+    monkeypatch.setattr(known, "served", lambda: (told,))
 
 
 @pytest.fixture
@@ -112,6 +110,31 @@ def test_a_past_run_of_the_model_tells_tokens_and_so_totals(
 def test_a_measured_profile_goes_before_a_prediction(store: Store) -> None:
     save(made_profile(engine_key=SYSTEM.engine_key, hardware=GPU))
     assert set(paces(store)) == {"bf16", "fp8"}
+
+
+def test_profiles_kept_here_calibrate_and_judge_an_engine_that_nobody_else_measured() -> None:
+    """Two formats profiled on the machine: bf16 gives the overhead, the other the error."""
+    alone = predictor_for(replace(SYSTEM, engine="embedded"), GPU)
+    assert alone is not None
+    assert alone.agreed.error is None
+    truth = Overhead(per_layer=4e-5)
+    for fmt, factor in (("bf16", 1.0), ("w4a16", 1.2)):
+        time = alone.kernels.layer_time(alone.model, fmt, "embedded", truth)
+        timings = tuple(
+            Timed(prompt=p, output=o, seconds=factor * _seconds(time, p, o))
+            for p in (32, 512)
+            for o in (1, 64)
+        )
+        profile = made_profile(model=MODEL, hardware=GPU, format=fmt, timings=timings, id=fmt)
+        save(replace(profile, path="native"))
+    found = predictor_for(replace(SYSTEM, engine="embedded"), GPU)
+    assert found is not None
+    assert found.agreed.overhead.per_layer == pytest.approx(4e-5)
+    assert found.agreed.error == pytest.approx(0.2)
+
+
+def _seconds(time: LayerTime, prompt: int, output: int) -> float:
+    return time.batch(Traffic(prompt=prompt, output=output)).seconds
 
 
 def test_nothing_is_predicted_where_nothing_was_timed(store: Store) -> None:

@@ -57,6 +57,12 @@ def transformer_named(model: str) -> Transformer | None:
     return None if found is None else transformer_of(_config(found), found)
 
 
+def config_named(model: str) -> dict[str, Any] | None:
+    """Return the numbers of a known model's ``config.json``; None where it is not known."""
+    found = _known(model)
+    return None if found is None else _config(found)
+
+
 def _known(model: str) -> str | None:
     name = model.rstrip("/").rsplit("/", 1)[-1].lower()
     known = sorted(CONFIGS, key=len, reverse=True)

@@ -33,7 +33,7 @@ def _lists(rows: list[Row]) -> Iterator[KernelCost]:
     for gpu in sorted({row.setting.gpu for row in rows}):
         for engine in ENGINES:
             try:
-                yield cost_of(model, Wanted(gpu=gpu, engine=engine), UNPRICED, rows)
+                yield cost_of(model, Wanted(gpu=gpu, engine=engine), UNPRICED, rows, served())
             except NotFound:
                 continue
 

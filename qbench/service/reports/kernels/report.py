@@ -18,7 +18,7 @@ from qbench.benchmarks.analysis.efficiency.runtime import t_point
 from qbench.errors import ConfigError, NotFound
 from qbench.kernels.formats import FORMATS, get_format
 from qbench.kernels.layertime.agreement import Agreement, agreement
-from qbench.kernels.layertime.endtoend import measured as served
+from qbench.kernels.layertime.endtoend import EndToEnd
 from qbench.kernels.layertime.kernels import Kernels, kernels_of, usable
 from qbench.kernels.layertime.serving import LayerTime, Spent, Traffic, largest_batch
 from qbench.kernels.layertime.transformer import Transformer
@@ -27,6 +27,7 @@ from qbench.kernels.speed.rows import Row
 from qbench.service.money import Commitment, MachinePrice, exact_seconds, machine_cost
 from qbench.service.peaks import memory_of
 from qbench.service.pricebook import PriceBook
+from qbench.service.reports.kernels.known import known_measurements
 from qbench.service.reports.kernels.values import Cheapest, FormatCost, KernelCost, Paced, Parts
 from qbench.service.reports.kernels.words import finding, notes
 from qbench.service.reports.values import Estimate
@@ -85,14 +86,19 @@ class Predictor:
         wanted: Wanted,
         rows: Sequence[Row],
         book: PriceBook | None = None,
+        known: Sequence[EndToEnd] | None = None,
     ) -> Predictor:
-        """Read the rows of a GPU; without a book it has no price. Raises NotFound without rows."""
+        """Read the rows of a GPU. Raises NotFound where there are none.
+
+        Without a book it has no price; ``known``: whole engines, None: all that are known here.
+        """
         kernels, now = kernels_of(rows, wanted.gpu), datetime.now(UTC)
+        told = known_measurements(kernels) if known is None else known
         return cls(
             model=model,
             kernels=kernels,
             engine=wanted.engine,
-            agreed=agreement(kernels, wanted.engine, served()),
+            agreed=agreement(kernels, wanted.engine, told),
             price=book.machine_price(kernels.gpu, now, wanted.commitment) if book else None,
         )
 
@@ -142,7 +148,13 @@ class Predictor:
         return float(machine_cost(per_million, self.price))
 
 
-def cost_of(model: Transformer, wanted: Wanted, book: PriceBook, rows: Sequence[Row]) -> KernelCost:
+def cost_of(
+    model: Transformer,
+    wanted: Wanted,
+    book: PriceBook,
+    rows: Sequence[Row],
+    known: Sequence[EndToEnd] | None = None,
+) -> KernelCost:
     """Predict what tokens take and cost in each format on a GPU.
 
     Raises:
@@ -151,7 +163,7 @@ def cost_of(model: Transformer, wanted: Wanted, book: PriceBook, rows: Sequence[
 
     """
     wanted.check()
-    predictor = Predictor.of(model, wanted, rows, book)
+    predictor = Predictor.of(model, wanted, rows, book, known)
     formats = wanted.formats or _every(predictor)
     if not formats:
         raise NotFound(
