@@ -97,6 +97,8 @@ def test_checks_show_their_worst_size_and_what_failed(screen: io.StringIO) -> No
             checked(),
             checked(error=0.004),
             checked(format="w2a16", error=None, written=False),
+            checked(format="w8a16", error=None, failure="boom"),
+            checked(format="w8a16", error=None, failure="boom", size=Size(1, 64, 128)),
             checked(unsupported=True, failure="no such groups", error=None),
         ),
     )
@@ -105,7 +107,8 @@ def test_checks_show_their_worst_size_and_what_failed(screen: io.StringIO) -> No
     assert "seed 7" in said
     assert "4.0e-03" in said
     assert "left memory unwritten or gave NaN" in said
-    assert "1 of 3 checks failed (multiply); 1 were refused with a reason." in said
+    assert "✗ multiply w8a16, bfloat16, 3x72x256 and 1 more of multiply w8a16: boom" in said
+    assert "3 of 5 checks failed (multiply); 1 were refused with a reason." in said
 
 
 def test_all_passed_is_said(screen: io.StringIO) -> None:

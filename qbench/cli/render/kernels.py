@@ -74,9 +74,15 @@ def checks(found: Checks) -> None:
     for key, mine in groupby(ordered, _line):
         made.add_row(plain(key[0]), plain(key[1]), plain(key[2]), *_verdict(list(mine)))
     draw(made)
-    for one in found.failed:
-        out.print(Text(f"✗ {_place(one)}: {one.wrong}", style="red"), soft_wrap=True)
+    for (kernel, label, wrong), mine in groupby(sorted(found.failed, key=_fault), _fault):
+        first, *more = mine
+        others = f" and {len(more)} more of {kernel} {label}".rstrip() if more else ""
+        out.print(Text(f"✗ {_place(first)}{others}: {wrong}", style="red"), soft_wrap=True)
     out.print(closing(found), style="bold", markup=False)
+
+
+def _fault(one: Checked) -> tuple[str, str, str]:
+    return (one.kernel, one.format, one.wrong)
 
 
 def _line(one: Checked) -> tuple[str, str, str]:
@@ -88,15 +94,16 @@ def _verdict(mine: Sequence[Checked]) -> tuple[str | Text, ...]:
     made = [one for one in mine if not one.unsupported]
     if not made:
         return ("0", "–", "–", "–", "–", "–", dim("refused"))
-    known = [one for one in made if one.error is not None]
+    ended = [one for one in made if not one.failure]
+    known = [one for one in ended if one.error is not None]
     worst = max(known, key=lambda one: (one.error or 0.0) / one.bound, default=None)
     return (
         str(len(made)),
         "–" if worst is None else f"{worst.error:.1e}",
         "–" if worst is None else f"{worst.bound:.1e}",
-        _sign([one.exact for one in made]),
-        _sign([one.written for one in made]),
-        _sign([one.repeats for one in made]),
+        _sign([one.exact for one in ended]),
+        _sign([one.written for one in ended]),
+        _sign([one.repeats for one in ended]),
         "" if all(one.passed for one in made) else Text("FAILED", style="red"),
     )
 

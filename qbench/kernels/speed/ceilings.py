@@ -20,13 +20,14 @@ def measured_ceilings(device: torch.device, seed: int) -> Ceilings:
     """Measure the ceilings of ``device`` with random numbers; a unit that it lacks has 0."""
     source = torch.Generator(device=device).manual_seed(seed)
     flops = 2 * SIDE**3
-    return Ceilings(
-        copy=2 * BYTES / _copying(device, source) / 1e12,
-        read=BYTES / _reading(device, source) / 1e12,
-        bf16=flops / _seconds(_bf16(device, source)) / 1e12,
-        fp8=_rate(lambda: _fp8(device, source), flops),
-        int8=_rate(lambda: _int8(device, source), flops),
-    )
+    found = {
+        "copy": 2 * BYTES / _copying(device, source) / 1e12,
+        "read": BYTES / _reading(device, source) / 1e12,
+        "bf16": flops / _seconds(_bf16(device, source)) / 1e12,
+        "fp8": _rate(lambda: _fp8(device, source), flops),
+        "int8": _rate(lambda: _int8(device, source), flops),
+    }
+    return Ceilings(**{name: float(f"{value:.5g}") for name, value in found.items()})
 
 
 def _copying(device: torch.device, source: torch.Generator) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -9,6 +10,7 @@ from qbench.errors import Unsupported
 from qbench.kernels.checking.exact import quantized_weight
 from qbench.kernels.formats import Format
 from qbench.kernels.gemm.multiply import multiply, multiply_quantized
+from qbench.kernels.gemm.scaled_configs import find_config
 from qbench.kernels.linear import Inputs
 from qbench.kernels.quant_linear import QuantLinear, packed, program
 from qbench.kernels.speed.contestant import Contestant, Product
@@ -61,7 +63,19 @@ def given(fmt: Format, x: Tensor) -> tuple[Tensor, Tensor, torch.dtype]:
     return codes, scale, x.dtype
 
 
+def told(fmt: Format, n: int, k: int, m: int) -> tuple[str, str]:
+    """Return the program that a product runs, and its tile sizes, as the tuned tables say."""
+    weights = fmt.weights
+    if weights is None or not rounds_inputs(fmt):
+        return "multiply", ""
+    measured = {"e4m3": "fp8", "int8": "w8a8", "int4": "w4a8"}
+    name = "fp8-block" if weights.strategy == "block" else measured[weights.element]
+    found = msgspec.to_builtins(find_config(name, n, k, m))
+    program = f"scaled {found.pop('program')}"
+    return program, " ".join(f"{part}={value}" for part, value in found.items())
+
+
 CONTESTANTS = (
-    Contestant(name="qbench", make=layer),
-    Contestant(name="qbench", make=product, part="product", prepare=given),
+    Contestant(name="qbench", make=layer, told=told),
+    Contestant(name="qbench", make=product, part="product", prepare=given, told=told),
 )

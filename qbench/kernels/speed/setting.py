@@ -21,7 +21,7 @@ def this_setting(device: torch.device, seed: int) -> Setting:
     return Setting(
         gpu=torch.cuda.get_device_name(device),
         driver=_driver(),
-        torch=torch.__version__,
+        torch=str(torch.__version__),
         cuda=torch.version.cuda or "",
         triton=version_of("triton"),
         vllm=version_of("vllm"),
