@@ -104,6 +104,16 @@ def test_powers_of_two_must_come_out_as_they_are() -> None:
     assert not rounded_once(torch.full_like(near, torch.nan), exact, "bfloat16")
 
 
+def test_where_numbers_are_cut_a_whole_last_place_is_allowed() -> None:
+    exact = torch.tensor([1 + 2**-8 + 2**-9, 1.0], dtype=torch.float64)
+    below = torch.tensor([1.0, 1.0]).bfloat16()
+    assert not rounded_once(below, exact, "bfloat16")
+    assert rounded_once(below, exact, "bfloat16", cut=True)
+    assert not rounded_once(below - 2**-7, exact, "bfloat16", cut=True)
+    int8 = get_format("w8a8")
+    assert product_bound(int8, "bfloat16", 4096, cut=True) == 2**-7
+
+
 def test_a_tie_may_go_either_way_and_subnormals_have_one_place() -> None:
     tie = torch.tensor([1 + 2**-8], dtype=torch.float64)
     for made in (1.0, 1 + 2**-7):

@@ -45,9 +45,12 @@ def elementwise_bound(dtype: FloatName, roundings: int) -> float:
     return roundings * ROUNDING[dtype]
 
 
-def product_bound(fmt: Format, dtype: FloatName, columns: int) -> float:
-    """Return the largest relative error of a product over ``columns`` in ``fmt``."""
-    u, unit = ROUNDING[dtype], unit_of(fmt)
+def product_bound(fmt: Format, dtype: FloatName, columns: int, *, cut: bool = False) -> float:
+    """Return the largest relative error of a product over ``columns`` in ``fmt``.
+
+    ``cut``: numbers become 16 bits by cutting, which errs by a whole last place, not by rounding.
+    """
+    u, unit = ROUNDING[dtype] * (2 if cut else 1), unit_of(fmt)
     steps = -(-columns // _COLUMNS[unit])
     decoded = u if unit == "bf16" and fmt.weights is not None else 0.0
     return u + decoded + 2 / 3 * steps * _LAST_PLACE[unit]
