@@ -13,7 +13,7 @@ from qbench.kernels.speed.choice import Choice
 from qbench.kernels.speed.reading import ratios
 from qbench.kernels.speed.rows import read_rows
 from qbench.kernels.speed.session import measure
-from qbench.kernels.speed.timing import captured, interleaved
+from qbench.kernels.speed.timing import Graphs, interleaved
 
 pytestmark = pytest.mark.gpu
 
@@ -39,13 +39,22 @@ def test_rows_are_timed_and_resumed(tmp_path: Path) -> None:
     assert measure(choice, said.append) == rows
 
 
+def test_memory_of_graphs_that_are_gone_is_not_asked_for_again() -> None:
+    graphs, numbers = Graphs(), [torch.rand(1 << 20, device="cuda")]
+    for _ in range(3):
+        starts = [graphs.capture([torch.neg], numbers, 2) for _ in range(2)]
+        found = interleaved(starts, 3, torch.cuda.synchronize)
+        assert min(found[0] + found[1]) > 0
+        del starts
+
+
 def test_a_call_that_reads_twice_as_much_takes_twice_as_long() -> None:
     numbers = [torch.rand(1 << 26, device="cuda") for _ in range(2)]
-    pool = torch.cuda.graph_pool_handle()
+    graphs = Graphs()
     torch.sum(numbers[0])
     torch.cuda.synchronize()
-    one = captured([torch.sum], numbers[:1], 8, pool=pool)
-    both = captured([torch.sum] * 2, numbers, 8, pool=pool)
+    one = graphs.capture([torch.sum], numbers[:1], 8)
+    both = graphs.capture([torch.sum] * 2, numbers, 8)
     found = interleaved([one, both], 9, torch.cuda.synchronize)
     assert sorted(found[1])[4] / sorted(found[0])[4] == pytest.approx(2.0, rel=0.1)
 

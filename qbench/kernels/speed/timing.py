@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from msgspec import Struct
@@ -91,21 +91,33 @@ def interleaved(
     return found
 
 
-def captured(products: Sequence[Product], inputs: Sequence[Any], turns: int, *, pool: Any) -> Start:
-    """Capture a graph that goes ``turns`` times through the products and their inputs.
+class Graphs:
+    """Captures graphs whose results share memory: nobody reads them, and they run in turn."""
 
-    Results of one turn are kept apart from each other, as weights and inputs are. Nobody reads
-    them, so graphs that are replayed one after the other take theirs from one ``pool``. The
-    products ran before, so that nothing is compiled here.
-    """
-    graph = torch.cuda.CUDAGraph()
-    kept: list[Tensor] = []
-    with torch.cuda.graph(graph, pool=pool):
-        for _ in range(turns):
-            made = [product(given) for product, given in zip(products, inputs, strict=True)]
-            kept = made
-    del kept
-    return lambda: _replayed(graph)
+    def __init__(self) -> None:
+        self._alive: WeakSet[torch.cuda.CUDAGraph] = WeakSet()
+
+    def capture(self, products: Sequence[Product], inputs: Sequence[Any], turns: int) -> Start:
+        """Capture a graph that goes ``turns`` times through the products and their inputs.
+
+        Results of one turn are kept apart from each other, as weights and inputs are. The
+        products ran before, so that nothing is compiled here.
+        """
+        graph = torch.cuda.CUDAGraph()
+        kept: list[Tensor] = []
+        with torch.cuda.graph(graph, pool=self._pool()):
+            for _ in range(turns):
+                made = [product(given) for product, given in zip(products, inputs, strict=True)]
+                kept = made
+        del kept, made
+        self._alive.add(graph)
+        return lambda: _replayed(graph)
+
+    def _pool(self) -> Any:
+        """Return the memory of a graph that is alive; it is gone with the last of them."""
+        for graph in self._alive:
+            return graph.pool()
+        return torch.cuda.graph_pool_handle()
 
 
 def _replayed(graph: torch.cuda.CUDAGraph) -> Callable[[], float]:
@@ -129,6 +141,6 @@ def this_gpu() -> Machine:
     return Machine(
         device=device,
         cache=torch.cuda.get_device_properties(device).L2_cache_size,
-        capture=partial(captured, pool=torch.cuda.graph_pool_handle()),
+        capture=Graphs().capture,
         settle=torch.cuda.synchronize,
     )
