@@ -58,3 +58,33 @@ def test_norms_and_gates_equal_plain_torch(dtype: torch.dtype) -> None:
         assert all(distance(mine, theirs) < NEAR[dtype] for mine, theirs in pairs)
     both = torch.cat([first, second], dim=1)
     assert distance(launch.silu_multiply(both), plain.silu_multiply(both)) < NEAR[dtype]
+
+
+@pytest.mark.parametrize("dtype", NEAR)
+@pytest.mark.parametrize("heads", [(8, 2, 64), (6, 3, 16)])
+def test_turning_equals_plain_torch(dtype: torch.dtype, heads: tuple[int, int, int]) -> None:
+    queries, shared, size = heads
+    shape = Heads(queries=queries, shared=shared, size=size, scale=1.0, epsilon=1e-6)
+    case = case_of(shape, [5, 30, 0], dtype=dtype, device="cpu", normed=size == 16, length=64)
+    other = case.copy()
+    expected = plain.turn(case.qkv, case.memory, case.places, case.angles, shape, case.norms)
+    found = launch.turn(other.qkv, other.memory, other.places, other.angles, shape, other.norms)
+    assert distance(found, expected) < NEAR[dtype]
+    for mine, theirs in zip(other.memory, case.memory, strict=True):
+        assert torch.equal(mine.isnan(), theirs.isnan())
+        assert distance(mine.nan_to_num(), theirs.nan_to_num()) < NEAR[dtype]
+
+
+def test_the_likeliest_token_is_the_first_of_equal_ones() -> None:
+    shape = Heads(queries=2, shared=1, size=16, scale=1.0)
+    logits = torch.randn(4, 5000)
+    logits[0, [70, 4100]] = 9.0
+    logits[1, 4999] = 9.0
+    logits[2] = -torch.inf
+    ids, positions = torch.zeros(4, dtype=torch.int32), torch.tensor([3, -1, 0, 9]).int()
+    spare = scratch(4, shape, "cpu")
+    found = launch.take_likeliest(logits, ids, positions, spare)
+    assert found.tolist() == [70, 4999, 0, int(logits[3].argmax())]
+    assert ids.tolist() == found.tolist()
+    assert positions.tolist() == [4, -1, 1, 10]
+    assert not spare.tickets.any()

@@ -1,6 +1,7 @@
 """Steps of single tokens over static memory give what the model itself gives."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCau
 from qbench.errors import Unsupported
 from qbench.kernels.applying import apply_kernels
 from qbench.kernels.formats import get_format
+from qbench.workers.embedded import batching
 from qbench.workers.embedded.batching import Batcher
 from qbench.workers.embedded.cache import ATTENTION, Piece, Slots, Step
 from qbench.workers.embedded.decoder import Decoder
@@ -117,12 +119,47 @@ def test_steps_go_on_by_themselves() -> None:
     assert found == known[len(tokens) :]
 
 
-def test_a_batch_with_steps_gives_what_it_gives_without() -> None:
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+@pytest.mark.parametrize("together", [False, True])
+def test_prompts_in_pieces_equal_the_models_own(kind: str, together: bool) -> None:
+    """A new prompt, one that goes on, and two single tokens."""
+    model = model_of(kind)
+    texts = prompts(4, 40)
+    slots, others = slots_of(model, 5), slots_of(model, 5)
+    pasts = [0, 17, len(texts[2]) - 1, len(texts[3]) - 1]
+    for memory in (slots, others):
+        if together:
+            memory.keys.zero_()
+            memory.values.zero_()
+        for slot, (tokens, past) in enumerate(zip(texts, pasts, strict=True)):
+            if past:
+                computed(model, memory, [Piece(slot, 0, past)], tokens[:past])
+    counts = [len(tokens) - past for tokens, past in zip(texts, pasts, strict=True)]
+    parts = zip(pasts, counts, strict=True)
+    pieces = [Piece(slot, past, count) for slot, (past, count) in enumerate(parts)]
+    flat = [t for tokens, past in zip(texts, pasts, strict=True) for t in tokens[past:]]
+    expected = computed(model, slots, pieces, flat)
+    step = Step(others, pieces, together=together)
+    kept = torch.tensor([counts[0] - 1, 3, len(flat) - 1])
+    with torch.inference_mode():
+        found = Decoder(fused(model), others, 4).flat(step, torch.tensor(flat), kept)
+    torch.testing.assert_close(found, expected[kept], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(others.keys, slots.keys, equal_nan=True, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_batch_with_steps_gives_what_it_gives_without(
+    monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
     """Sequences join, leave and end at different lengths while steps run ahead."""
+    monkeypatch.setattr(batching, "Step", partial(Step, together=together))
     model = fused(model_of("llama"))
     asked = prompts(9, 12)
     plain = Batcher(model, slots_of(model, 6), concurrency=4)
     memory = slots_of(model, 6)
+    if together:
+        for one in (memory.keys, memory.values, plain._slots.keys, plain._slots.values):
+            one.zero_()
     quick = Batcher(model, memory, concurrency=4, steps=Steps(Decoder(model, memory, 4), 4))
     said = []
     for batcher in (plain, quick):

@@ -1,4 +1,4 @@
-"""Attention of one new token of every sequence over memory that is reserved once.
+"""Attention over memory that is reserved once: of one new token, and what prompts need before it.
 
 Nothing here waits for the device or depends on lengths the host would have to know, so a step can
 be captured in a CUDA graph and replayed while sequences grow.
@@ -42,4 +42,23 @@ def attend(  # noqa: PLR0913, PLR0917 - memory, places and what the layer is
     if spare is None or not qkv.is_cuda:
         return plain.attend(qkv, memory, places, angles, heads, norms)
     found: Tensor = program("attend")(qkv, memory, places, angles, heads, norms, spare)
+    return found
+
+
+def turn(
+    qkv: Tensor,
+    memory: tuple[Tensor, Tensor],
+    places: tuple[Tensor, Tensor],
+    angles: Angles,
+    heads: Heads,
+    norms: Norms | None = None,
+) -> Tensor:
+    """Turn queries and keys of any tokens, and write keys and values at their places.
+
+    Arguments as ``attend``'s, without filling. Returns queries (tokens, query heads, size) in the
+    memory's type.
+    """
+    if not qkv.is_cuda:
+        return plain.turn(qkv, memory, places, angles, heads, norms)
+    found: Tensor = program("turn")(qkv, memory, places, angles, heads, norms)
     return found

@@ -9,12 +9,20 @@ import triton
 from torch import Tensor
 
 from qbench.kernels.decode.layout import SPLITS, Angles, Heads, Norms, Scratch
-from qbench.kernels.decode.programs import attend_program, norm_program, silu_program
+from qbench.kernels.decode.programs import (
+    attend_program,
+    likeliest_program,
+    norm_program,
+    silu_program,
+    turn_program,
+)
 
 BLOCK = 64
 """Keys of one block."""
 GATED = 512
 """Columns of one program that gates."""
+CHOSEN = 2048
+"""Logits of one program that looks for the largest."""
 PROGRAMS = 256
 """About two for each multiprocessor of a large GPU: sequences are split to have so many."""
 
@@ -39,11 +47,49 @@ def attend(  # noqa: PLR0913, PLR0917 - memory, places and what the layer is
         spare.partial, spare.stats, spare.tickets, out,
         qkv.stride(0), keys.stride(0), keys.stride(1), heads.scale * math.log2(math.e),
         heads.epsilon, SHARED=heads.shared, GROUP=heads.group,
-        ROWS=max(16, triton.next_power_of_2(heads.group)), SIZE=heads.size, BLOCK=BLOCK,
+        ROWS=max(16, _power(heads.group)), SIZE=heads.size, JOINED=_power(heads.group), BLOCK=BLOCK,
         SPLITS=splits, NORM=norms is not None, PRECISION=_precision(keys), num_warps=4,
         num_stages=2, **dependent(qkv.device),
     )  # fmt: skip
     return out
+
+
+def turn(
+    qkv: Tensor,
+    memory: tuple[Tensor, Tensor],
+    places: tuple[Tensor, Tensor],
+    angles: Angles,
+    heads: Heads,
+    norms: Norms | None,
+) -> Tensor:
+    """Turn and write in one launch; see ``attention.turn``."""
+    (keys, values), (slots, positions) = memory, places
+    turned = keys.new_empty(qkv.shape[0], heads.queries, heads.size)
+    gains = (norms.query, norms.key) if norms else (qkv, qkv)
+    turn_program[qkv.shape[0],](
+        qkv, keys, values, slots, positions, angles.cosine, angles.sine, *gains, turned,
+        qkv.stride(0), keys.stride(0), keys.stride(1), heads.epsilon, SHARED=heads.shared,
+        QUERIES=heads.queries, ROWS=_power(heads.queries), FEW=_power(heads.shared),
+        SIZE=heads.size, NORM=norms is not None, num_warps=4, **dependent(qkv.device),
+    )  # fmt: skip
+    return turned
+
+
+def take_likeliest(logits: Tensor, ids: Tensor, positions: Tensor, spare: Scratch) -> Tensor:
+    """Find and advance in one launch; see ``pointwise.take_likeliest``."""
+    rows, columns = logits.shape
+    parts = triton.cdiv(columns, CHOSEN)
+    peaks, places = spare.rows(rows * parts)
+    found = torch.empty_like(ids)
+    likeliest_program[rows, parts](
+        logits, peaks, places, spare.tickets, found, ids, positions, columns, logits.stride(0),
+        WIDTH=CHOSEN, PARTS=parts, PADDED=_power(parts), num_warps=4, **dependent(logits.device),
+    )  # fmt: skip
+    return found
+
+
+def _power(count: int) -> int:
+    return int(triton.next_power_of_2(count))
 
 
 def splits_of(batch: int, heads: Heads) -> int:
@@ -60,7 +106,7 @@ def norm(
     made, total = torch.empty_like(values), values
     if residual is not None:
         total = torch.empty_like(values)
-    padded = triton.next_power_of_2(columns)
+    padded = _power(columns)
     norm_program[tokens,](
         values, gain, values if residual is None else residual, total, made, epsilon,
         COLUMNS=columns, PADDED=padded, ADDED=residual is not None,

@@ -10,6 +10,8 @@ from qbench.errors import Unsupported
 
 SPLITS = 32
 """Most parts in which one sequence's keys are read at the same time."""
+LOGITS = 512
+"""Most parts of a vocabulary among which the largest logit is found."""
 SMALLEST, LARGEST = 16, 256
 """Head sizes; powers of two."""
 
@@ -71,12 +73,20 @@ class Scratch(Struct, frozen=True):
     tickets: Tensor
     """int32 zeros; every program leaves them zero."""
 
+    def rows(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return ``count`` float32 and ``count`` int32 numbers of it, for something else."""
+        if min(self.partial.numel(), self.stats.numel()) < count:
+            raise Unsupported(
+                f"Scratch memory has no {count} numbers.", hint="Reserve it for a larger batch."
+            )
+        return self.partial[:count], self.stats[:count].view(torch.int32)
+
 
 def scratch(batch: int, heads: Heads, device: torch.device | str) -> Scratch:
     """Reserve memory for up to ``batch`` sequences."""
     rows = batch * heads.queries * SPLITS
     return Scratch(
         partial=torch.empty(rows * heads.size, dtype=torch.float32, device=device),
-        stats=torch.empty(rows * 2, dtype=torch.float32, device=device),
+        stats=torch.empty(max(rows * 2, batch * LOGITS), dtype=torch.float32, device=device),
         tickets=torch.zeros(batch * heads.shared, dtype=torch.int32, device=device),
     )

@@ -21,15 +21,8 @@ def attend(
     (keys, values), (slots, positions) = memory, places
     live = positions >= 0
     out = qkv.new_zeros(qkv.shape[0], heads.queries * heads.size)
-    sizes = [heads.queries, heads.shared, heads.shared]
-    query, key, value = torch.split(qkv[live].view(-1, sum(sizes), heads.size), sizes, dim=1)
-    if norms is not None:
-        query = rms_norm(query, norms.query, heads.epsilon)
-        key = rms_norm(key, norms.key, heads.epsilon)
-    slots, positions = slots[live].long(), positions[live].long()
-    keys[slots, :, positions] = turned(key, angles, positions).to(keys.dtype)
-    values[slots, :, positions] = value.to(values.dtype)
-    query = turned(query, angles, positions).to(keys.dtype)
+    slots, positions = slots[live], positions[live]
+    query = turn(qkv[live], memory, (slots, positions), angles, heads, norms)
     found = [
         _alone(query[row], keys[slot, :, : end + 1], values[slot, :, : end + 1], heads.scale)
         for row, (slot, end) in enumerate(zip(slots.tolist(), positions.tolist(), strict=True))
@@ -37,6 +30,26 @@ def attend(
     if found:
         out[live] = torch.stack(found).flatten(1).to(qkv.dtype)
     return out
+
+
+def turn(
+    qkv: Tensor,
+    memory: tuple[Tensor, Tensor],
+    places: tuple[Tensor, Tensor],
+    angles: Angles,
+    heads: Heads,
+    norms: Norms | None = None,
+) -> Tensor:
+    """Turn and write; see ``attention.turn``."""
+    (keys, values), (slots, positions) = memory, (places[0].long(), places[1].long())
+    sizes = [heads.queries, heads.shared, heads.shared]
+    query, key, value = torch.split(qkv.view(-1, sum(sizes), heads.size), sizes, dim=1)
+    if norms is not None:
+        query = rms_norm(query, norms.query, heads.epsilon)
+        key = rms_norm(key, norms.key, heads.epsilon)
+    keys[slots, :, positions] = turned(key, angles, positions).to(keys.dtype)
+    values[slots, :, positions] = value.to(values.dtype)
+    return turned(query, angles, positions).to(keys.dtype)
 
 
 def _alone(query: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
@@ -73,3 +86,11 @@ def silu_multiply(gate_up: Tensor) -> Tensor:
     """Return SiLU of the first half of the columns times the second half."""
     gate, up = gate_up.chunk(2, dim=-1)
     return F.silu(gate) * up
+
+
+def take_likeliest(logits: Tensor, ids: Tensor, positions: Tensor) -> Tensor:
+    """Find and advance; see ``pointwise.take_likeliest``."""
+    found = logits.argmax(-1).to(torch.int32)
+    ids.copy_(found)
+    positions.add_((positions >= 0).to(torch.int32))
+    return found

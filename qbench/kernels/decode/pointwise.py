@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from qbench.kernels.decode import plain
+from qbench.kernels.decode.layout import Scratch
 from qbench.kernels.decode.ways import program
 
 
@@ -26,4 +27,18 @@ def silu_multiply(gate_up: Tensor) -> Tensor:
     if not gate_up.is_cuda:
         return plain.silu_multiply(gate_up)
     found: Tensor = program("silu_multiply")(gate_up)
+    return found
+
+
+def take_likeliest(
+    logits: Tensor, ids: Tensor, positions: Tensor, spare: Scratch | None = None
+) -> Tensor:
+    """Return the token (batch,) int32 of each row's largest logit, the first of equal ones.
+
+    ``ids`` becomes those tokens, and ``positions`` that are not below zero go one further, both
+    int32 and in place: the inputs of the step that follows.
+    """
+    if spare is None or not logits.is_cuda:
+        return plain.take_likeliest(logits, ids, positions)
+    found: Tensor = program("take_likeliest")(logits, ids, positions, spare)
     return found

@@ -66,11 +66,11 @@ def _walk(
 
 @triton.jit
 def _join(
-    partial, stats, active, rows,
+    partial, stats, active,
     GROUP: tl.constexpr, SIZE: tl.constexpr, SPLITS: tl.constexpr, ROWS: tl.constexpr,
 ):  # fmt: skip
     """Add up the parts of one head, which other programs wrote: (ROWS, SIZE)."""
-    columns = tl.arange(0, SIZE)
+    rows, columns = tl.arange(0, ROWS), tl.arange(0, SIZE)
     live = rows < GROUP
     peak = tl.full((ROWS,), float("-inf"), tl.float32)
     for part in tl.static_range(SPLITS):
@@ -100,8 +100,8 @@ def attend_program(
     partial, stats, tickets, out,
     qkv_stride, slot_stride, head_stride, scale, epsilon,
     SHARED: tl.constexpr, GROUP: tl.constexpr, ROWS: tl.constexpr, SIZE: tl.constexpr,
-    BLOCK: tl.constexpr, SPLITS: tl.constexpr, NORM: tl.constexpr, PDL: tl.constexpr,
-    PRECISION: tl.constexpr,
+    JOINED: tl.constexpr, BLOCK: tl.constexpr, SPLITS: tl.constexpr, NORM: tl.constexpr,
+    PDL: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Attend for one sequence, one key-value head and one part of its keys.
 
@@ -167,9 +167,76 @@ def attend_program(
             tl.debug_barrier()
             ticket = tl.atomic_add(tickets + place, 1, sem="acq_rel")
             if ticket == active - 1:
-                made = _join(parts, sizes, active, rows, GROUP, SIZE, SPLITS, ROWS)
-                tl.store(target, made.to(out.dtype.element_ty), mask=live[:, None])
+                made = _join(parts, sizes, active, GROUP, SIZE, SPLITS, JOINED)
+                few = tl.arange(0, JOINED)[:, None]
+                target = out + place * GROUP * SIZE + few * SIZE + columns[None, :]
+                tl.store(target, made.to(out.dtype.element_ty), mask=few < GROUP)
                 tl.store(tickets + place, 0)
+
+
+@triton.jit
+def turn_program(
+    qkv, keys, values, slots, positions, cosines, sines, query_gain, key_gain, turned,
+    qkv_stride, slot_stride, head_stride, epsilon,
+    SHARED: tl.constexpr, QUERIES: tl.constexpr, ROWS: tl.constexpr, FEW: tl.constexpr,
+    SIZE: tl.constexpr, NORM: tl.constexpr, PDL: tl.constexpr,
+):  # fmt: skip
+    """Turn one token's queries, and store its keys, turned, and values."""
+    if PDL:
+        gdc_wait()
+        gdc_launch_dependents()
+    row = tl.program_id(0).to(tl.int64)
+    position = tl.load(positions + row)
+    source = qkv + row * qkv_stride
+    cosines += position * SIZE
+    sines += position * SIZE
+    heads, few, columns = tl.arange(0, ROWS), tl.arange(0, FEW), tl.arange(0, SIZE)
+    query = _load_turned(
+        source, query_gain, cosines, sines, heads, heads < QUERIES, epsilon, SIZE, NORM
+    )
+    target = turned + row * QUERIES * SIZE + heads[:, None] * SIZE + columns[None, :]
+    tl.store(target, query.to(turned.dtype.element_ty), mask=(heads < QUERIES)[:, None])
+    live = few < SHARED
+    key = _load_turned(source, key_gain, cosines, sines, QUERIES + few, live, epsilon, SIZE, NORM)
+    start = source + (QUERIES + SHARED + few)[:, None] * SIZE + columns[None, :]
+    value = tl.load(start, mask=live[:, None], other=0.0)
+    inside = tl.load(slots + row).to(tl.int64) * slot_stride + position * SIZE
+    inside += few[:, None] * head_stride + columns[None, :]
+    tl.store(keys + inside, key.to(keys.dtype.element_ty), mask=live[:, None])
+    tl.store(values + inside, value.to(values.dtype.element_ty), mask=live[:, None])
+
+
+@triton.jit
+def likeliest_program(
+    logits, peaks, places, tickets, found, ids, positions, columns, stride,
+    WIDTH: tl.constexpr, PARTS: tl.constexpr, PADDED: tl.constexpr, PDL: tl.constexpr,
+):  # fmt: skip
+    """Find the first of the largest logits of a row's part; who comes last, of the row."""
+    if PDL:
+        gdc_wait()
+        gdc_launch_dependents()
+    row, part = tl.program_id(0), tl.program_id(1)
+    at = part * WIDTH + tl.arange(0, WIDTH)
+    start = logits + row.to(tl.int64) * stride
+    value = tl.load(start + at, mask=at < columns, other=float("-inf")).to(tl.float32)
+    peak = tl.max(value, axis=0)
+    tl.store(peaks + row * PARTS + part, peak)
+    tl.store(places + row * PARTS + part, tl.min(tl.where(value == peak, at, columns), axis=0))
+    tl.debug_barrier()
+    ticket = tl.atomic_add(tickets + row, 1, sem="acq_rel")
+    if ticket == PARTS - 1:
+        parts = tl.arange(0, PADDED)
+        where = row * PARTS + parts
+        among = parts < PARTS
+        highest = tl.load(peaks + where, mask=among, other=float("-inf"), cache_modifier=".cg")
+        first = tl.load(places + where, mask=among, other=columns, cache_modifier=".cg")
+        best = tl.where(highest == tl.max(highest, axis=0), first, columns)
+        token = tl.minimum(tl.min(best, axis=0), columns - 1)  # where all are NaN
+        position = tl.load(positions + row)
+        tl.store(found + row, token)
+        tl.store(ids + row, token)
+        tl.store(positions + row, tl.where(position >= 0, position + 1, position))
+        tl.store(tickets + row, 0)
 
 
 @triton.jit

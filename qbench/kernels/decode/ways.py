@@ -9,6 +9,8 @@ from typing import Any
 
 PROGRAMS = {
     "attend": "qbench.kernels.decode.launch:attend",
+    "turn": "qbench.kernels.decode.launch:turn",
+    "take_likeliest": "qbench.kernels.decode.launch:take_likeliest",
     "norm": "qbench.kernels.decode.launch:norm",
     "silu_multiply": "qbench.kernels.decode.launch:silu_multiply",
 }

@@ -23,6 +23,9 @@ from qbench.workers.embedded.graphs import Flight, Steps
 CHUNK = 512
 """Most prompt tokens in one step: longer prompts are computed piecewise, others go on between."""
 
+GPU_CHUNK = 2048
+"""The same on a GPU, where fewer tokens would leave it waiting for the host."""
+
 WORTHWHILE = 64
 """Tokens whose computation is worth waiting for, or worth keeping."""
 
@@ -50,6 +53,7 @@ class Batcher:
         self._kept: list[list[int]] = [[] for _ in range(slots.keys.shape[1])]
         self._used = [0.0] * len(self._kept)
         self._concurrency = concurrency
+        self._chunk = CHUNK if slots.keys.device.type == "cpu" else GPU_CHUNK
         self._steps = steps
         self._ahead: tuple[Flight, list[Generation]] | None = None
         self._died = died
@@ -213,7 +217,7 @@ class Batcher:
         self._used[sequence.slot] = time.perf_counter()
 
     def _pieces(self) -> tuple[list[Piece], list[Generation]]:
-        pieces, members, room = [], [], CHUNK
+        pieces, members, room = [], [], self._chunk
         for sequence in sorted(self._running, key=lambda s: len(s.tokens) - s.computed):
             count = min(len(sequence.tokens) - sequence.computed, room)
             if count:
@@ -249,6 +253,10 @@ class Batcher:
         """Run the model on ``flat`` tokens; return the logits of those that are ``kept``."""
         self._threads.use(len(flat))
         device = self._slots.keys.device
+        if self._steps is not None:
+            ids = torch.tensor(flat, device=device)
+            wanted = torch.tensor(kept, device=device, dtype=torch.long)
+            return self._steps.decoder.flat(step, ids, wanted)
         out = self._model(
             input_ids=torch.tensor([flat], device=device),
             position_ids=step.positions[None].to(device),

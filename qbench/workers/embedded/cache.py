@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from msgspec import Struct
 from torch import Tensor, nn
+from torch.nn.attention.bias import causal_lower_right
 from transformers import PretrainedConfig
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -112,6 +113,20 @@ class Step:
             self.singles = Singles.of(single, rows, slots.keys)
             placed = [(at, piece) for at, piece in placed if piece.count > 1]
         self._placed = placed
+        self._masks: dict[Piece, Tensor | None] = {}
+
+    def places(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return slots and positions of all tokens, int32."""
+        slots = [piece.slot for piece in self.pieces for _ in range(piece.count)]
+        return (
+            torch.tensor(slots, dtype=torch.int32, device=device),
+            self.positions.to(device, torch.int32),
+        )
+
+    @property
+    def alone(self) -> Tensor | None:
+        """Places of single tokens that are attended together, on the device."""
+        return None if self.singles is None else self.singles.rows
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         """Write keys and values, and attend causally within each sequence.
@@ -138,16 +153,29 @@ class Step:
             stop, end = start + piece.count, piece.past + piece.count
             keys[piece.slot, :, piece.past : end] = key[:, start:stop]
             values[piece.slot, :, piece.past : end] = value[:, start:stop]
+        self.attend_pieces(layer, query, scale, out)
+        return out
+
+    def attend_pieces(self, layer: int, query: Tensor, scale: float, out: Tensor) -> None:
+        """Attend ``query`` (heads, T, size) to what is written, piece by piece, into ``out``."""
+        keys, values = self.slots.keys[layer], self.slots.values[layer]
+        for start, piece in self._placed:
+            stop, end = start + piece.count, piece.past + piece.count
             found = F.scaled_dot_product_attention(
                 query[None, :, start:stop],
                 keys[None, piece.slot, :, :end],
                 values[None, piece.slot, :, :end],
-                attn_mask=_mask(piece, query.device),
+                attn_mask=self._mask(piece, query),
                 scale=scale,
                 enable_gqa=True,
             )
             out[start:stop] = found[0].transpose(0, 1)
-        return out
+
+    def _mask(self, piece: Piece, query: Tensor) -> Tensor | None:
+        """Return the piece's mask, made once for all layers."""
+        if piece not in self._masks:
+            self._masks[piece] = _mask(piece, query)
+        return self._masks[piece]
 
     def _attend_together(
         self,
@@ -175,12 +203,18 @@ class Step:
         out[rows] = found[slots].reshape(len(slots), -1, size)
 
 
-def _mask(piece: Piece, device: torch.device) -> Tensor | None:
-    """Return which keys each token may see; None for a single token, which sees all."""
+def _mask(piece: Piece, query: Tensor) -> Tensor | None:
+    """Return which keys each token may see; None for a single token, which sees all.
+
+    GPUs have kernels for 16-bit numbers that need no matrix for that.
+    """
     if piece.count == 1:
         return None
-    reach = torch.arange(piece.past + piece.count, device=device)
-    own = torch.arange(piece.past, piece.past + piece.count, device=device)
+    end = piece.past + piece.count
+    if query.is_cuda and query.element_size() == 2:
+        return causal_lower_right(piece.count, end)
+    reach = torch.arange(end, device=query.device)
+    own = torch.arange(piece.past, end, device=query.device)
     return reach[None, :] <= own[:, None]
 
 

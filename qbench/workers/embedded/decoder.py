@@ -1,4 +1,4 @@
-"""One new token for every sequence, by a Llama-like model's own layers over static memory.
+"""A Llama-like model's own layers over static memory: single tokens, and prompts in pieces.
 
 What transformers computes in some twenty steps a layer is eight here: norm, one product for
 queries, keys and values, attention (turned, written, split and joined in one program), output,
@@ -8,6 +8,7 @@ them. Nothing depends on lengths the host would have to know, so a step can be c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qbench.errors import Unsupported
-from qbench.kernels.decode.attention import attend
+from qbench.kernels.decode.attention import attend, turn
 from qbench.kernels.decode.layout import Angles, Heads, Norms, Scratch, scratch
-from qbench.kernels.decode.pointwise import norm, silu_multiply
+from qbench.kernels.decode.pointwise import norm, silu_multiply, take_likeliest
 from qbench.kernels.fused import KINDS, Part
-from qbench.workers.embedded.cache import Slots
+from qbench.workers.embedded.cache import Slots, Step
 
 
 class _Block(Struct, frozen=True, kw_only=True):
@@ -39,7 +40,7 @@ class _Block(Struct, frozen=True, kw_only=True):
 
 
 class Decoder:
-    """Computes steps of single tokens; ``model`` itself computes everything else."""
+    """Computes steps with the layers of a model, without the model's own forward."""
 
     def __init__(self, model: nn.Module, slots: Slots, widest: int) -> None:
         """Take a model with fused products (``kernels.applying``) and memory for its sequences.
@@ -70,27 +71,66 @@ class Decoder:
             positions: where it stands, int32; below zero for rows of filling.
 
         """
+
+        def mixed(number: int, block: _Block, qkv: Tensor) -> Tensor:
+            return self._attend(number, block, qkv, (slots, positions))
+
+        logits: Tensor = self._head(self._run(ids, mixed))
+        return logits
+
+    def flat(self, step: Step, ids: Tensor, kept: Tensor) -> Tensor:
+        """Compute a step of prompts, whole or in pieces, and single tokens among them.
+
+        Args:
+            step: which tokens belong to which slot.
+            ids: all tokens (T,).
+            kept: (n,): places of those whose logits are wanted.
+
+        Returns:
+            (n, vocabulary).
+
+        """
+        places, alone = step.places(self.device), step.alone
+
+        def mixed(number: int, block: _Block, qkv: Tensor) -> Tensor:
+            memory = (self._slots.keys[number], self._slots.values[number])
+            query = turn(qkv, memory, places, self._angles, block.heads, block.norms)
+            out = torch.empty_like(query)
+            step.attend_pieces(number, query.transpose(0, 1), block.heads.scale, out)
+            found = out.flatten(1).to(qkv.dtype)
+            if alone is not None:
+                rows = (places[0][alone], places[1][alone])
+                found[alone] = self._attend(number, block, qkv[alone], rows)
+            return found
+
+        logits: Tensor = self._head(self._run(ids, mixed)[kept])
+        return logits
+
+    def take_likeliest(self, logits: Tensor, ids: Tensor, positions: Tensor) -> Tensor:
+        """Return the likeliest tokens; set the inputs of the step that follows."""
+        return take_likeliest(logits, ids, positions, self._scratch)
+
+    def _attend(
+        self, number: int, block: _Block, qkv: Tensor, places: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        memory = (self._slots.keys[number], self._slots.values[number])
+        return attend(qkv, memory, places, self._angles, block.heads, block.norms, self._scratch)
+
+    def _run(self, ids: Tensor, mixed: Callable[[int, _Block, Tensor], Tensor]) -> Tensor:
+        """Return what goes into the output head; ``mixed`` is attention."""
         stream = functional.embedding(ids, self._table)
         added: Tensor | None = None
         for number, block in enumerate(self._blocks):
             normed, stream = self._norm(stream, block.before, added)
-            memory = (self._slots.keys[number], self._slots.values[number])
-            found = attend(
-                block.qkv(normed), memory, (slots, positions), self._angles, block.heads,
-                block.norms, self._scratch,
-            )  # fmt: skip
+            found = mixed(number, block, block.qkv(normed))
             normed, stream = self._norm(stream, block.between, block.out(found))
             added = block.down(silu_multiply(block.gate_up(normed)))
-        normed, _ = self._norm(stream, self._gain, added)
-        logits: Tensor = self._head(normed)
-        return logits
+        return self._norm(stream, self._gain, added)[0]
 
     def _norm(self, stream: Tensor, gain: Tensor, added: Tensor | None) -> tuple[Tensor, Tensor]:
-        return norm(stream if added is None else added, gain, self._epsilon, _before(stream, added))
-
-
-def _before(stream: Tensor, added: Tensor | None) -> Tensor | None:
-    return None if added is None else stream
+        if added is None:
+            return norm(stream, gain, self._epsilon)
+        return norm(added, gain, self._epsilon, stream)
 
 
 def _refuse(config: Any, slots: Slots) -> None:

@@ -80,9 +80,7 @@ class _Size:
         """Compute a step, and set the inputs of the one that follows."""
         ids, slots, positions = self.given
         self.logits = self._decoder(ids, slots, positions)
-        self.greedy = self.logits.argmax(-1).to(torch.int32)
-        ids.copy_(self.greedy)
-        positions.add_((positions >= 0).to(torch.int32))
+        self.greedy = self._decoder.take_likeliest(self.logits, ids, positions)
 
     def run(self) -> None:
         """Launch the step of what is given."""
@@ -98,6 +96,7 @@ class Steps:
     def __init__(self, decoder: Decoder, widest: int) -> None:
         """Capture all sizes, the largest first: the smaller ones then live in its memory."""
         self.widest = widest
+        self.decoder = decoder
         self._on_gpu = decoder.device.type == "cuda"
         pool = torch.cuda.graph_pool_handle() if self._on_gpu else None
         with torch.inference_mode():
