@@ -156,6 +156,15 @@ RULES: dict[str, tuple[_Rule, ...]] = {
 }
 """By preset; what is missing is unknown everywhere."""
 
+OWN = {
+    **dict.fromkeys(("w8a16", "w4a16", "w4a16-awq", "w3a16", "w2a16", "w8a8"), 80),
+    **dict.fromkeys(("nvfp4a16", "mxfp4a16"), 80),
+    **dict.fromkeys(("fp8", "fp8-block", "w4a8"), 89),
+}
+"""Formats whose codes qbench's own programs multiply, from a compute capability on."""
+OWN_ROUNDED = ("nvfp4", "mxfp4", "nvfp4-mr", "mxfp4-mr", "int4-mr")
+"""Formats whose activations they round, and then multiply in 16 bits, from sm_80 on."""
+
 LENT = (
     *("w8a16", "w3a16", "w2a16", "mxfp8", "w4a8-fp4"),
     *("nvfp4", "nvfp4a16", "nvfp4-mr", "mxfp4", "mxfp4a16", "mxfp4-mr", "int4-mr"),
@@ -210,6 +219,21 @@ def way(fmt: Format, architecture: str, *, emulated: bool = False) -> Way:
 def compute_path(fmt: Format, architecture: str, *, emulated: bool) -> ComputePath:
     """Return the path of ``way``."""
     return way(fmt, architecture, emulated=emulated).path
+
+
+def own_way(fmt: Format, architecture: str) -> Way:
+    """Say what the embedded engine does with ``fmt`` on ``architecture``.
+
+    On GPUs it has programs of its own for codes (``qbench.kernels.gemm``); elsewhere it emulates.
+    """
+    capability = re.search(r"\bsm_(\d+)", architecture)
+    number = int(capability[1]) if capability else 0
+    if fmt.name in OWN_ROUNDED and number >= 80:
+        note = "Activations are rounded as the format says, then multiplied in 16 bits."
+        return Way(path="weight-only fallback", kernel="qbench triton", note=note)
+    if number >= OWN.get(fmt.name, 10**9):
+        return _native("qbench triton")
+    return way(fmt, architecture, emulated=True)
 
 
 def _on_cpu(fmt: Format, architecture: str) -> Way:

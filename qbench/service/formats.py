@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from qbench.errors import Unsupported
 from qbench.kernels.formats import FORMATS, Format, get_format
-from qbench.kernels.paths import ComputePath, Way, architecture_of, way
+from qbench.kernels.paths import ComputePath, Way, architecture_of, own_way, way
 from qbench.kernels.sizes import LLAMA_8B, Shape, Size, size_of
 from qbench.service.reports.values import SCHEMA
 
@@ -71,7 +71,7 @@ def format_page(name: str, place: str, shape: Shape = LLAMA_8B) -> FormatPage:
         format=fmt,
         facts=facts_of(fmt, architecture, shape),
         architecture=architecture,
-        embedded=way(fmt, architecture, emulated=True),
+        embedded=own_way(fmt, architecture),
         model=shape.name,
     )
 

@@ -65,7 +65,7 @@ class _Size:
             self._capture(pool)
 
     def _capture(self, pool: Any) -> None:
-        """Compute on a stream of its own, which builds programs, then capture."""
+        """Compute on a stream of its own, which builds programs and their room; then capture."""
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -73,7 +73,7 @@ class _Size:
                 self._compute()
         torch.cuda.current_stream().wait_stream(stream)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, pool=pool):
+        with torch.cuda.graph(self._graph, pool=pool, stream=stream):
             self._compute()
 
     def _compute(self) -> None:
