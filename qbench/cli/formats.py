@@ -60,7 +60,7 @@ def every(context: typer.Context, gpu: Gpu = "", model: ModelName = "", json: Js
         caption=(
             f"bits per weight with scales and file size in the shape of {found.model}; here: "
             f"{found.architecture}; fallback: weights only, activations stay in 16 bits; "
-            "– no kernel known in vLLM. The embedded engine runs all of them, emulated"
+            "– no kernel known in vLLM. The embedded engine runs all of them, emulated on CPUs"
         ),
     )
     about = ((fact.name, fact.recipe, fact.about, fact.source) for fact in found.formats)
@@ -144,8 +144,8 @@ def _sentence(page: FormatPage) -> str:
         "weight-only fallback": f"{name} falls back to weights only on {place}{by}: stored as "
         "asked for, multiplied in 16 bits, and never ranked on speed as the native format.",
         "emulated": f"{name} is emulated on {place}.",
-        "unknown": f"vLLM has no known kernel for {name} on {place}; the embedded engine "
-        "emulates it.",
+        "unknown": f"vLLM has no known kernel for {name} on {place}; with the embedded engine: "
+        f"{page.embedded.path}, by {page.embedded.kernel}.",
     }
     return said[path]
 

@@ -24,7 +24,7 @@ from qbench.kernels.gemm.multiply import multiply, multiply_quantized
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.linear import Inputs
 from qbench.kernels.reference import Quantized
-from qbench.kernels.schemes import Scheme
+from qbench.kernels.schemes import Element, Scheme
 
 Way = Literal["plain", "tokens", "groups", "fixed", "rounded"]
 """What is done with inputs: nothing; 8-bit codes by token, by group, below one fixed scale; rounded
@@ -142,6 +142,20 @@ class QuantLinear(nn.Module):
         if self.bias is not None:
             made += self.bias
         return made.view(*values.shape[:-1], self.out_features)
+
+    @property
+    def taken(self) -> Element | None:
+        """Element of the codes that ``of_codes`` takes, where a norm or a gate can make them."""
+        scheme = self.inputs.scheme
+        live = self.way == "tokens" and self.inputs.rotation is None
+        return scheme.element if live and scheme is not None else None
+
+    def of_codes(self, codes: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+        """Map codes (tokens, in) with scales (tokens, 1) to (tokens, out) of ``dtype``."""
+        made = multiply_quantized(codes, scale, self.weight, dtype)
+        if self.bias is not None:
+            made += self.bias
+        return made
 
     def _product(self, values: Tensor) -> Tensor:
         if self.way == "plain":

@@ -7,6 +7,7 @@ from torch import Tensor
 from qbench.kernels.decode import plain
 from qbench.kernels.decode.layout import Scratch
 from qbench.kernels.decode.ways import program
+from qbench.kernels.schemes import Element
 
 
 def norm(
@@ -27,6 +28,27 @@ def silu_multiply(gate_up: Tensor) -> Tensor:
     if not gate_up.is_cuda:
         return plain.silu_multiply(gate_up)
     found: Tensor = program("silu_multiply")(gate_up)
+    return found
+
+
+def norm_quantize(
+    values: Tensor, gain: Tensor, epsilon: float, element: Element, residual: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return 8-bit codes of what ``norm`` returns, their scales (tokens, 1), and the sum.
+
+    Raises:
+        Unsupported: not on a GPU, or not in 16 bits.
+
+    """
+    found: tuple[Tensor, Tensor, Tensor] = program("norm_quantize")(
+        values, gain, epsilon, element, residual
+    )
+    return found
+
+
+def silu_quantize(gate_up: Tensor, element: Element) -> tuple[Tensor, Tensor]:
+    """Return 8-bit codes of what ``silu_multiply`` returns, and their scales. Raises as above."""
+    found: tuple[Tensor, Tensor] = program("silu_quantize")(gate_up, element)
     return found
 
 

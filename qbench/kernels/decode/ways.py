@@ -11,6 +11,8 @@ PROGRAMS = {
     "attend": "qbench.kernels.decode.launch:attend",
     "turn": "qbench.kernels.decode.launch:turn",
     "take_likeliest": "qbench.kernels.decode.launch:take_likeliest",
+    "norm_quantize": "qbench.kernels.activation.norms:norm_quantize",
+    "silu_quantize": "qbench.kernels.activation.gating:silu_quantize",
     "norm": "qbench.kernels.decode.launch:norm",
     "silu_multiply": "qbench.kernels.decode.launch:silu_multiply",
 }

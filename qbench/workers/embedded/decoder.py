@@ -19,18 +19,43 @@ from torch.nn import functional
 from qbench.errors import Unsupported
 from qbench.kernels.decode.attention import attend, turn
 from qbench.kernels.decode.layout import Angles, Heads, Norms, Scratch, scratch
-from qbench.kernels.decode.pointwise import norm, silu_multiply, take_likeliest
-from qbench.kernels.fused import KINDS, Part
+from qbench.kernels.decode.pointwise import (
+    norm,
+    norm_quantize,
+    silu_multiply,
+    silu_quantize,
+    take_likeliest,
+)
+from qbench.kernels.fused import KINDS, Part, Whole
+from qbench.kernels.quant_linear import QuantLinear
 from qbench.workers.embedded.cache import Slots, Step
+
+
+class _Product(Struct, frozen=True):
+    """A layer, and how it takes 8-bit codes where the program before it can make them."""
+
+    layer: nn.Module
+    coded: QuantLinear | None = None
+
+    @classmethod
+    def of(cls, layer: nn.Module) -> _Product:
+        """Look whether ``layer``, or the product that it is a part of, takes codes."""
+        inner = layer.linear if isinstance(layer, Whole) else layer
+        takes = isinstance(inner, QuantLinear) and inner.taken is not None
+        return cls(layer, inner if takes else None)  # type: ignore[arg-type] # takes says so
+
+    def __call__(self, values: Tensor) -> Tensor:
+        made: Tensor = self.layer(values)
+        return made
 
 
 class _Block(Struct, frozen=True, kw_only=True):
     """One layer of the model."""
 
-    qkv: nn.Module
-    out: nn.Module
-    gate_up: nn.Module
-    down: nn.Module
+    qkv: _Product
+    out: _Product
+    gate_up: _Product
+    down: _Product
     before: Tensor
     """Gain of the norm before attention."""
     between: Tensor
@@ -121,16 +146,36 @@ class Decoder:
         stream = functional.embedding(ids, self._table)
         added: Tensor | None = None
         for number, block in enumerate(self._blocks):
-            normed, stream = self._norm(stream, block.before, added)
-            found = mixed(number, block, block.qkv(normed))
-            normed, stream = self._norm(stream, block.between, block.out(found))
-            added = block.down(silu_multiply(block.gate_up(normed)))
+            qkv, stream = self._normed(block.qkv, stream, block.before, added)
+            added = block.out(mixed(number, block, qkv))
+            gate_up, stream = self._normed(block.gate_up, stream, block.between, added)
+            added = _gated(block.down, gate_up)
         return self._norm(stream, self._gain, added)[0]
+
+    def _normed(
+        self, product: _Product, stream: Tensor, gain: Tensor, added: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the product of the normed sum, and the sum."""
+        coded = product.coded
+        if coded is None or coded.taken is None or added is None:
+            normed, stream = self._norm(stream, gain, added)
+            return product(normed), stream
+        codes, scale, total = norm_quantize(added, gain, self._epsilon, coded.taken, stream)
+        return coded.of_codes(codes, scale, stream.dtype), total
 
     def _norm(self, stream: Tensor, gain: Tensor, added: Tensor | None) -> tuple[Tensor, Tensor]:
         if added is None:
             return norm(stream, gain, self._epsilon)
         return norm(added, gain, self._epsilon, stream)
+
+
+def _gated(product: _Product, gate_up: Tensor) -> Tensor:
+    """Return the product of what the gate lets through."""
+    coded = product.coded
+    if coded is None or coded.taken is None:
+        return product(silu_multiply(gate_up))
+    codes, scale = silu_quantize(gate_up, coded.taken)
+    return coded.of_codes(codes, scale, gate_up.dtype)
 
 
 def _refuse(config: Any, slots: Slots) -> None:
@@ -154,10 +199,10 @@ def _block(layer: Any, config: Any) -> _Block:
     mixer, net = layer.self_attn, layer.mlp
     named = getattr(mixer, "q_norm", None)
     return _Block(
-        qkv=_whole(mixer.q_proj),
-        out=mixer.o_proj,
-        gate_up=_whole(net.gate_proj),
-        down=net.down_proj,
+        qkv=_Product.of(_whole(mixer.q_proj)),
+        out=_Product.of(mixer.o_proj),
+        gate_up=_Product.of(_whole(net.gate_proj)),
+        down=_Product.of(net.down_proj),
         before=layer.input_layernorm.weight,
         between=layer.post_attention_layernorm.weight,
         norms=None if named is None else Norms(named.weight, mixer.k_norm.weight),
@@ -171,7 +216,7 @@ def _block(layer: Any, config: Any) -> _Block:
     )
 
 
-def _whole(layer: nn.Module) -> nn.Module:
+def _whole(layer: nn.Module) -> Whole:
     """Return the product that ``layer`` is a part of."""
     if not isinstance(layer, Part):
         raise Unsupported(
