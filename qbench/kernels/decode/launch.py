@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 import triton
@@ -129,6 +130,7 @@ def _precision(memory: Tensor) -> str:
     return "ieee" if memory.dtype == torch.float32 else "tf32"
 
 
+@cache
 def dependent(device: torch.device) -> dict[str, bool]:
     """Return the options of a launch that may begin while the one before it ends (Hopper)."""
     able = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
