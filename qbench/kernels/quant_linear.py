@@ -32,6 +32,7 @@ but left in 16 bits."""
 
 PROGRAMS = {
     "pack_weight": "qbench.kernels.gemm.packing:pack_weight",
+    "pack_bytes": "qbench.kernels.gemm.packing_bytes:pack_bytes",
     "quantize_tokens": "qbench.kernels.activation.quantizing:quantize_tokens",
     "quantize_groups": "qbench.kernels.activation.quantizing:quantize_groups",
     "rotate_quantize": "qbench.kernels.activation.rotating:rotate_quantize",
@@ -87,7 +88,11 @@ def _named(scheme: Scheme | None) -> str:
 
 def packed(quantized: Quantized, inputs: Inputs) -> PackedWeight:
     """Return the weight as programs read it. Raises Unsupported where none does."""
-    found: PackedWeight = program("pack_weight")(quantized, _multiplied(inputs))
+    activations = _multiplied(inputs)
+    if activations is None:
+        found: PackedWeight = program("pack_weight")(quantized)
+    else:
+        found = program("pack_bytes")(quantized, activations)
     return found
 
 

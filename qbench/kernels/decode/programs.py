@@ -167,10 +167,10 @@ def attend_program(
             tl.debug_barrier()
             ticket = tl.atomic_add(tickets + place, 1, sem="acq_rel")
             if ticket == active - 1:
-                made = _join(parts, sizes, active, GROUP, SIZE, SPLITS, JOINED)
+                joined = _join(parts, sizes, active, GROUP, SIZE, SPLITS, JOINED)
                 few = tl.arange(0, JOINED)[:, None]
-                target = out + place * GROUP * SIZE + few * SIZE + columns[None, :]
-                tl.store(target, made.to(out.dtype.element_ty), mask=few < GROUP)
+                goal = out + place * GROUP * SIZE + few * SIZE + columns[None, :]
+                tl.store(goal, joined.to(out.dtype.element_ty), mask=few < GROUP)
                 tl.store(tickets + place, 0)
 
 
