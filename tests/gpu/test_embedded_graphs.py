@@ -12,6 +12,8 @@ from qbench.workers.embedded.graphs import steps_of
 from qbench.workers.embedded.loading import Loaded, load
 from qbench.workers.embedded.scores import Scores
 from tests.generations import finished, prompts, submit
+from tests.quantized_model import save_quantized
+from tests.single_tokens import distance
 from tests.tiny_model import save_tiny_model
 
 pytestmark = [
@@ -71,3 +73,21 @@ def test_emulation_stays_where_it_is_asked_for(folder: Path) -> None:
     loaded = load(folder, "w4a16", device="cuda", emulate=True)
     assert loaded.path == "emulated"
     assert loaded.kernel.startswith("dequantize")
+
+
+@pytest.mark.parametrize("name", ["w4a16", "w8a16", "fp8", "w8a8", "mxfp4a16", "mxfp4-mr"])
+def test_the_codes_of_a_checkpoint_reach_the_programs(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    stored = save_quantized(folder, tmp_path / name, name)
+    loaded = load(stored, name, device="cuda")
+    emulated = load(stored, name, device="cuda", emulate=True)
+    assert loaded.kernel.startswith(f"qbench triton {name}")
+    assert (loaded.effective, emulated.path) == (emulated.effective, "emulated")
+    draw = torch.Generator().manual_seed(3)
+    for layer, columns in (("self_attn.k_proj", 64), ("mlp.up_proj", 64), ("mlp.down_proj", 128)):
+        values = torch.randn(1, 5, columns, generator=draw).to("cuda", loaded.cache_dtype)
+        made = [
+            one.model.get_submodule(f"model.layers.1.{layer}")(values) for one in (loaded, emulated)
+        ]
+        assert distance(*made) < 1e-2
