@@ -69,6 +69,7 @@ def apply_kernels(
     if not plan:
         _fuse(model)
         return applied, Ran(path="native", kernel=f"cuBLAS {fmt.storage}")
+    _refuse_wide(fmt)
     _refuse_unsupported(model, plan)
     for names in _groups(model, plan):
         made = _rounded(_weight(model, names), plan[names[0]])
@@ -85,6 +86,7 @@ def install_coded(model: nn.Module, coded: Mapping[str, Coded], fmt: Format) -> 
         Unsupported: no program has them. The model is then unchanged.
 
     """
+    _refuse_wide(fmt)
     for layer in coded.values():
         _refuse(layer)
     for names in _groups(model, dict.fromkeys(coded)):
@@ -216,6 +218,14 @@ def _fuse(model: nn.Module) -> None:
         if bias is not None:
             made.register_parameter("bias", nn.Parameter(bias, requires_grad=False))
         _place(model, names, made)
+
+
+def _refuse_wide(fmt: Format) -> None:
+    if fmt.storage == "float32":
+        raise Unsupported(
+            "Programs take 16-bit inputs, and everything else of this model is in float32.",
+            hint="Serve it emulated, or store it in bfloat16.",
+        )
 
 
 def _refuse_unsupported(model: nn.Module, plan: Mapping[str, Format]) -> None:

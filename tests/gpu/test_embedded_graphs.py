@@ -1,5 +1,6 @@
 """CUDA graphs of the embedded engine say what its eager path says."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,8 @@ def test_the_codes_of_a_checkpoint_reach_the_programs(
     folder: Path, tmp_path: Path, name: str
 ) -> None:
     stored = save_quantized(folder, tmp_path / name, name)
+    config = json.loads((stored / "config.json").read_text())
+    (stored / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
     loaded = load(stored, name, device="cuda")
     emulated = load(stored, name, device="cuda", emulate=True)
     assert loaded.kernel.startswith(f"qbench triton {name}")
