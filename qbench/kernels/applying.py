@@ -97,10 +97,14 @@ def install_coded(model: nn.Module, coded: Mapping[str, Coded], fmt: Format) -> 
 
 
 def ran(fmt: Format, inputs: Sequence[Inputs]) -> Ran:
-    """Say how a format's products are made: codes by codes, or wider than the format says."""
+    """Say how a format's products are made.
+
+    Where inputs are rounded and then multiplied in 16 bits, answers and memory are the format's,
+    and its speed is that of its weights alone: that is neither native nor a weight-only fallback.
+    """
     if any(way_of(one) == "rounded" for one in inputs):
         kernel = f"qbench triton {fmt.name}, inputs rounded, multiplied in 16 bits"
-        return Ran(path="weight-only fallback", kernel=kernel)
+        return Ran(path="emulated", kernel=kernel)
     return Ran(path="native", kernel=f"qbench triton {fmt.name}")
 
 

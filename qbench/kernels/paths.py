@@ -230,9 +230,9 @@ def own_way(fmt: Format, architecture: str) -> Way:
     number = int(capability[1]) if capability else 0
     if fmt.name in OWN_ROUNDED and number >= 80:
         note = "Activations are rounded as the format says, then multiplied in 16 bits."
-        return Way(path="weight-only fallback", kernel="qbench triton", note=note)
+        return Way(path="emulated", kernel="qbench rounding, Triton", note=note)
     if number >= OWN.get(fmt.name, 10**9):
-        return _native("qbench triton")
+        return _native("qbench Triton")
     return way(fmt, architecture, emulated=True)
 
 

@@ -37,7 +37,7 @@ def inputs_of(name: str) -> Inputs:
 def test_formats_say_what_is_done_with_inputs(name: str) -> None:
     assert way_of(inputs_of(name)) == WAYS[name]
     said = ran(get_format(name), [inputs_of(name)])
-    assert said.path == ("weight-only fallback" if WAYS[name] == "rounded" else "native")
+    assert said.path == ("emulated" if WAYS[name] == "rounded" else "native")
     assert said.kernel.startswith(f"qbench triton {name}")
 
 

@@ -92,7 +92,7 @@ def test_nvfp4_is_a_fallback_then_lent_then_native() -> None:
     assert (page.facts.path, page.facts.kernel) == ("emulated", "qbench rounding, Triton")
     assert "multiplied in 16 bits" in page.facts.note
     assert compute_path(get_format("nvfp4"), "sm_80", emulated=False) == "weight-only fallback"
-    assert (page.embedded.path, page.embedded.kernel) == ("emulated", "qbench triton")
+    assert (page.embedded.path, page.embedded.kernel) == ("emulated", "qbench rounding, Triton")
     assert format_page("nf4", "h100").embedded.path == "emulated"
     assert format_page("fp8", "h100").embedded.path == "native"
     assert format_page("fp8", "a100").embedded.path == "emulated"

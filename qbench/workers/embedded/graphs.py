@@ -136,7 +136,7 @@ class Steps:
 
 def steps_of(loaded: Loaded, slots: Slots, widest: int) -> Steps | None:
     """Capture a model's steps; None on CPUs, and for what cannot be captured."""
-    if loaded.device == "cpu" or loaded.path == "emulated":
+    if loaded.device == "cpu" or loaded.waits:
         return None
     try:
         decoder = Decoder(loaded.model, slots, widest)

@@ -49,6 +49,8 @@ class Loaded(Struct, frozen=True, kw_only=True):
     kernel: str
     """How products are made."""
     path: ComputePath
+    waits: bool
+    """Whether layers make the host wait for the device, as emulated ones do."""
     bits_per_weight: float
     weight_bytes: int
     """All weights packed: what a checkpoint of the format takes, or the files really take."""
@@ -97,6 +99,7 @@ def load(folder: Path, format_name: str, *, device: str = "", emulate: bool = Fa
         effective=ready.effective,
         kernel=ready.ran.kernel if ready.ran else kernel_of(fmt, fmt.arithmetic or held),
         path=ready.ran.path if ready.ran else _emulated_path(fmt, chosen),
+        waits=ready.ran is None,
         bits_per_weight=ready.bits_per_weight,
         weight_bytes=ready.weight_bytes,
         length=int(getattr(ready.model.config, "max_position_embeddings", 4096)),
