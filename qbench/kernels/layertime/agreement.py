@@ -1,8 +1,9 @@
 """How far predictions are from whole engines: calibrated on 16 bits, held against the rest.
 
-The overhead is found from the 16-bit rows of an engine alone, by relative least squares without
-negative numbers: what its measured seconds leave beside products, attention and small work. Every
-other format is then predicted from its own kernels' rows and that overhead.
+The overhead is found from the 16-bit rows of an engine alone, by least squares without negative
+numbers, each row weighed by how far its runs are apart: what its measured seconds leave beside
+products, attention and small work. Every other format is then predicted from its own kernels' rows
+and that overhead.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from qbench.kernels.layertime.endtoend import EndToEnd, Served
 from qbench.kernels.layertime.kernels import PLAIN, Kernels, is_gpu
 from qbench.kernels.layertime.serving import NO_OVERHEAD, LayerTime, Overhead, Traffic
 
+SURE = 0.01
+"""Least relative spread that a measurement is weighed by in a calibration."""
 LEAST_FOR_CACHE = 3
 """Observations from which seconds per cached byte are told apart from seconds per layer."""
 
@@ -93,6 +96,14 @@ class _Point:
         first = self.row.first_token_s
         return (whole,) if first is None else (first, whole - first)
 
+    @property
+    def spread(self) -> float:
+        """Half of what lies between the smallest and the largest run, relative; ``SURE`` least."""
+        low, high = self.row.low, self.row.high
+        if low is None or high is None:
+            return SURE
+        return max(SURE, (high - low) / 2 / self.row.tokens_per_second)
+
     def predicted(self, overhead: Overhead) -> tuple[float, ...]:
         """Predict the same parts."""
         time = replace(self.time, overhead=overhead)
@@ -123,7 +134,7 @@ def agreement(kernels: Kernels, engine: str, known: Iterable[EndToEnd]) -> Agree
 
 
 def calibrated(points: Sequence[_Point]) -> Overhead:
-    """Find the overhead that explains what 16-bit measurements leave.
+    """Find the overhead that explains what 16-bit measurements leave, the steadier ones first.
 
     Seconds per cached byte only where several batch sizes were measured, per prompt token only
     where first tokens were.
@@ -142,8 +153,8 @@ def calibrated(points: Sequence[_Point]) -> Overhead:
         ]
     )
     scale = np.maximum(each.max(axis=0), np.finfo(float).tiny)
-    left = np.maximum(target - base, 0.0) / target
-    found, _ = optimize.nnls(each / scale / target[:, None], left)
+    weights = _column((point.spread,) * len(point.seconds) for point in points) * target
+    found, _ = optimize.nnls(each / scale / weights[:, None], (target - base) / weights)
     return Overhead(**dict(zip(names, (found / scale).tolist(), strict=True)))
 
 

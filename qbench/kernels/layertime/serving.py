@@ -28,7 +28,7 @@ class Overhead(Struct, frozen=True, kw_only=True):
     """What neither bytes nor operations explain, of an engine on a machine."""
 
     per_layer: float = 0.0
-    """Seconds of each layer in each pass."""
+    """Seconds of each layer in each decoding step; a prompt's long kernels hide their starts."""
     per_cached_byte: float = 0.0
     """Seconds of each byte of keys and values that a step reads, beyond the GPU's bandwidth."""
     per_prompt_token: float = 0.0
@@ -114,7 +114,9 @@ class LayerTime:
         """Return one step in which ``batch`` sequences of ``context`` tokens get a token each."""
         read = batch * context * self.model.cache_bytes
         each = 1 / self.ceilings.read + self.overhead.per_cached_byte
-        return self._pass(tokens=batch, sequences=batch) + Spent(attention=read * each)
+        own = self.overhead.per_layer * self.model.decoder.layers
+        step = self._pass(tokens=batch, sequences=batch)
+        return step + Spent(attention=read * each, overhead=own)
 
     def prefill(self, prompt: int, batch: int, cached: int = 0) -> Spent:
         """Return the passes that read ``batch`` prompts, ``CHUNK`` tokens at a time.
@@ -159,7 +161,6 @@ class LayerTime:
             products=products,
             head=head.value,
             small=moved / self.ceilings.bandwidth,
-            overhead=self.overhead.per_layer * self.model.decoder.layers,
             doubt=math.hypot(doubt, head.value * head.error),
             extrapolated=guessed + (head.value if head.extrapolated else 0.0),
         )
