@@ -7,6 +7,7 @@ import torch
 
 from qbench.workers.embedded.batching import Batcher
 from qbench.workers.embedded.generation import Generation
+from qbench.workers.embedded.grammar import Guide
 from qbench.workers.embedded.sampling import Sampler
 from qbench.workers.embedded.scores import Scores
 
@@ -21,15 +22,18 @@ def submit(
     seed: int | None = 0,
     scores: Scores | None = None,
     ends: frozenset[int] = frozenset(),
+    temperature: float = 0.0,
+    guide: Guide | None = None,
 ) -> Made:
     heard: queue.Queue[tuple[list[int], str]] = queue.Queue()
     generation = Generation(
         tokens=list(tokens),
-        sampler=Sampler(temperature=0.0, top_p=1.0, seed=seed),
+        sampler=Sampler(temperature=temperature, top_p=1.0, seed=seed),
         told=lambda new, finish: heard.put((list(new), finish)),
         max_tokens=most,
         ends=ends,
         scores=scores,
+        guide=guide,
     )
     batcher.submit(generation)
     return generation, heard

@@ -183,7 +183,9 @@ class Batcher:
         for _, sequence in live:
             self._computed(sequence, len(sequence.tokens))
         if all(sequence.plain for _, sequence in live):
-            self._ahead = (self._steps.again(flight), members) if self._goes_on(live) else None
+            self._ahead = (
+                (self._steps.again(flight), members) if self._goes_on(live, members) else None
+            )
             tokens = flight.tokens()
             for row, sequence in live:
                 self._take(sequence, tokens[row])
@@ -194,14 +196,17 @@ class Batcher:
         self._account(time.perf_counter() - began, prefill, len(live))
         self._running = [s for s in self._running if not s.finish]
 
-    def _goes_on(self, live: Sequence[tuple[int, Generation]]) -> bool:
+    def _goes_on(
+        self, live: Sequence[tuple[int, Generation]], members: Sequence[Generation]
+    ) -> bool:
         """Whether the next step is the same sequences with what this one finds likeliest.
 
-        One that ends here is computed once more for nothing; nobody joins before that.
+        One that ends here is computed once more for nothing, but not twice: its place would run
+        out of its slot. Nobody joins before that.
         """
         full = len(self._running) >= self._concurrency
         alone = full or (self._arrivals.empty() and not self._waiting)
-        same = alone and len(live) == len(self._running)
+        same = alone and len(live) == len(self._running) == len(members)
         return same and all(self._room(sequence) > 1 for _, sequence in live)
 
     def _room(self, sequence: Generation) -> int:
