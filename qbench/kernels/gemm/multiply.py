@@ -15,8 +15,8 @@ from torch.nn.functional import linear
 from qbench.errors import ConfigError, Unsupported
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.gemm.packing import Layout, layout_of
-from qbench.kernels.gemm.tuning import Config, Program, configured
 from qbench.kernels.gemm.scaled_workspace import COUNTERS, PARTS, workspace
+from qbench.kernels.gemm.tuning import Config, Program, configured
 
 HAVE_TRITON = importlib.util.find_spec("triton") is not None
 if HAVE_TRITON:

@@ -149,7 +149,7 @@ def narrow(
             if GROUPS == 0 or SMALL:
                 acc = product(w, xs, acc, SHARES)
             else:
-                part_sum = product(w, xs, empty if i % EACH == 0 else part_sum, SHARES)
+                part_sum = product(w, xs, empty if i % EACH == 0 else part_sum, SHARES)  # noqa: F821
                 if i % EACH == EACH - 1:
                     if EVEN:
                         pair = tl.load(scale_ptr + at * SCALES + i // EACH // 2)

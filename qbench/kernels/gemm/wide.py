@@ -97,7 +97,7 @@ def wide(
                 elif EACH == 1:
                     acc += dotted(w, xs, empty) * scale
                 else:
-                    part = dotted(w, xs, empty if i % EACH == 0 else part)
+                    part = dotted(w, xs, empty if i % EACH == 0 else part)  # noqa: F821
                     if i % EACH == EACH - 1:
                         acc += part * scale
     if GROUPS == 0:

@@ -1,0 +1,240 @@
+"""Check, tune and time the products of 16-bit inputs with packed weights on one GPU, in one go.
+
+    python scripts/tune_kernels.py --out results/ [--kernels int4/128,mxfp4/32] [--minutes 4]
+
+Every candidate is compared with float32 before it is timed. Times are medians of CUDA-graph
+replays over weights that together do not fit the L2 cache. ``winners.json`` is what
+``qbench/kernels/gemm/tuned/`` holds; ``rows.json`` has every candidate's time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import torch
+from msgspec.structs import asdict, replace
+from torch import Tensor
+
+from qbench.kernels.gemm.multiply import dequantized, multiply
+from qbench.kernels.gemm.packed import PackedWeight
+from qbench.kernels.gemm.packing import pack_weight
+from qbench.kernels.gemm.tuning import Config, Entry
+from qbench.kernels.reference import quantize
+from qbench.kernels.schemes import Scheme
+
+SHAPES = {
+    "8B qkv": (6144, 4096),
+    "8B o": (4096, 4096),
+    "8B gate_up": (28672, 4096),
+    "8B down": (4096, 14336),
+    "70B qkv": (10240, 8192),
+    "70B o": (8192, 8192),
+    "70B gate_up": (57344, 8192),
+    "70B down": (8192, 28672),
+    "32B qkv": (10240, 5120),
+    "32B o": (5120, 8192),
+    "32B gate_up": (51200, 5120),
+    "32B down": (5120, 25600),
+}
+SCHEMES = {
+    "int4/128": Scheme(element="int4", strategy="group", group=128),
+    "mxfp4/32": Scheme(element="e2m1", strategy="group", group=32, scale_dtype="e8m0"),
+    "nvfp4/16": Scheme(element="e2m1", strategy="group", group=16, scale_dtype="e4m3"),
+    "int8/channel": Scheme(element="int8", strategy="channel"),
+    "int4z/128": Scheme(element="int4", strategy="group", group=128, symmetric=False),
+    "int3/128": Scheme(element="int3", strategy="group", group=128),
+    "int2/128": Scheme(element="int2", strategy="group", group=128),
+}
+TOKENS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
+BEYOND_L2 = 200 << 20
+REPLAYS = 7
+
+
+def candidates(kernel: str, m: int) -> Iterator[Config]:
+    """Yield what may be fastest for ``m`` rows of inputs."""
+    whole = kernel in ("int4/128", "mxfp4/32")
+    if m <= 16:
+        yield from narrow_configs(8 if m <= 8 else 16)
+    if 16 < m <= 64:
+        for split, stages in itertools.product((1, 2, 4), (2, 3)):
+            yield Config("narrow", 64, m, 4, stages, split=split)
+    if 32 <= m <= 1024:
+        yield from wide_configs(m, whole=whole)
+    if m == 4096 and whole:
+        for block in (128, 256):
+            yield Config("wide", 128, block, 8, 3, parts=2, fold=True)
+    if m >= 256:
+        yield Config("unpack")
+
+
+def narrow_configs(block: int) -> Iterator[Config]:
+    """Yield layouts for up to ``block`` rows: warps share the columns, or programs do."""
+    shared = [(16, 4, 4), (16, 8, 4), (32, 4, 4), (16, 4, 2), (32, 4, 2), (32, 2, 4)]
+    for (tall, shares, warps), stages in itertools.product(shared, (3, 4)):
+        yield Config("narrow", tall, block, warps, stages, shares=shares)
+    for split, stages in itertools.product((1, 2, 4), (3, 4)):
+        yield Config("narrow", 64, 16, 4, stages, split=split)
+
+
+def wide_configs(m: int, *, whole: bool) -> Iterator[Config]:
+    """Yield layouts of tiles, more of them where ``whole``."""
+    for block in sorted({min(m, 256), min(m, 128), min(m, 64)}):
+        tiles = [(64, 4), (128, 8)] if block > 64 else [(64, 4), (128, 4)]
+        for (tall, warps), stages in itertools.product(tiles, (2, 3, 4) if whole else (3,)):
+            yield Config("wide", tall, block, warps, stages, parts=2, fold=True)
+            if whole and block <= 64:
+                yield Config("wide", tall, block, warps, stages, parts=1)
+
+
+def packed(kernel: str, n: int, k: int) -> PackedWeight:
+    """Return a random weight (n, k)."""
+    return pack_weight(quantize(torch.randn(n, k, device="cuda") / k**0.5, SCHEMES[kernel]))
+
+
+def compiled(work: tuple[str, list[tuple[int, Config]]]) -> list[str]:
+    """Compile candidates in a process of its own, which leaves them in Triton's cache."""
+    kernel, configs = work
+    weight, failed = packed(kernel, 1024, 4096), []
+    for m, config in configs:
+        try:
+            multiply(
+                torch.randn(m, 4096, device="cuda", dtype=torch.bfloat16), weight, config=config
+            )
+        except Exception as error:  # noqa: BLE001 # a candidate that does not fit the GPU
+            failed.append(f"{kernel} {config}: {error!r}"[:200])
+    torch.cuda.synchronize()
+    return failed
+
+
+def replayed(calls: list[Callable[[], object]]) -> float:
+    """Return microseconds of a call: the median of replays of a graph of all."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        calls[0]()
+        stream.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream):
+            for call in calls:
+                call()
+        graph.replay()
+        times = []
+        for _ in range(REPLAYS):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record(stream)
+            graph.replay()
+            end.record(stream)
+            stream.synchronize()
+            times.append(start.elapsed_time(end) * 1e3 / len(calls))
+    return statistics.median(times)
+
+
+def copies(weight: PackedWeight) -> list[PackedWeight]:
+    """Return as many copies as do not fit the cache."""
+
+    def again(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor.clone()
+
+    count = max(2, -(-BEYOND_L2 // weight.bytes))
+    made = [weight]
+    for _ in range(count - 1):
+        own = {name: again(getattr(weight, name)) for name in ("codes", "high", "scale", "zero")}
+        made.append(replace(weight, **own))
+    return made
+
+
+def baseline(n: int, k: int) -> dict[int, float]:
+    """Return microseconds of bf16 products by rows of inputs."""
+    count = max(2, -(-BEYOND_L2 // (2 * n * k)))
+    weights = [torch.randn(n, k, device="cuda", dtype=torch.bfloat16) for _ in range(count)]
+    found = {}
+    for m in TOKENS:
+        x = torch.randn(m, k, device="cuda", dtype=torch.bfloat16)
+        rounds = max(count, min(40, int(4e11 / (m * n * k))), 3)
+        found[m] = replayed([partial(torch.mm, x, weights[i % count].t()) for i in range(rounds)])
+    return found
+
+
+def tuned(kernel: str, n: int, k: int, bf16: dict[int, float]) -> Iterator[dict[str, object]]:
+    """Yield a row for every candidate of a shape, checked first."""
+    weights = copies(packed(kernel, n, k))
+    exact = dequantized(weights[0], torch.bfloat16).float()
+    for m in TOKENS:
+        x = torch.randn(m, k, device="cuda", dtype=torch.bfloat16)
+        wanted = x.float() @ exact.t()
+        for config in candidates(kernel, m):
+            if config.split > 1 and config.split * m * n > 4 << 20:
+                continue
+            try:
+                found = multiply(x, weights[0], config=config).float()
+                error = float((found - wanted).norm() / wanted.norm())
+                rounds = max(len(weights), min(40, int(4e11 / (m * n * k))), 3)
+                calls = [
+                    partial(multiply, x, weights[i % len(weights)], config=config)
+                    for i in range(rounds)
+                ]
+                micros = replayed(calls) if error < 0.01 else float("inf")
+            except Exception as problem:  # noqa: BLE001
+                print("failed", kernel, n, k, m, config, repr(problem)[:160], flush=True)
+                continue
+            yield {
+                "kernel": kernel, "n": n, "k": k, "m": m, "config": asdict(config),
+                "us": micros, "bf16": bf16[m], "error": error, "bytes": weights[0].bytes,
+            }  # fmt: skip
+
+
+def main() -> None:
+    """Check, tune and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--kernels", default=",".join(SCHEMES))
+    parser.add_argument("--minutes", type=float, default=5)
+    options = parser.parse_args()
+    kernels, start = options.kernels.split(","), time.monotonic()
+    work: list[tuple[str, list[tuple[int, Config]]]] = []
+    for kernel in kernels:
+        every = list(dict.fromkeys((m, c) for m in TOKENS for c in candidates(kernel, m)))
+        work += [(kernel, every[i::12]) for i in range(12)]
+    with ProcessPoolExecutor(16, mp_context=multiprocessing.get_context("spawn")) as pool:
+        failed = list(itertools.chain.from_iterable(pool.map(compiled, work)))
+    print(f"compiled in {time.monotonic() - start:.0f} s", len(failed), *failed[:4], sep="\n")
+    rows: list[dict[str, object]] = []
+    bf16 = {size: baseline(*size) for size in SHAPES.values()}
+    print(f"bf16 at {time.monotonic() - start:.0f} s", flush=True)
+    winners: dict[str, list[Entry]] = {}
+    for kernel in kernels:
+        for name, size in SHAPES.items():
+            if time.monotonic() - start > 60 * options.minutes:
+                break
+            torch.cuda.empty_cache()
+            own = list(tuned(kernel, *size, bf16[size]))
+            rows += own
+            line = f"{kernel} {name}"
+            for m in TOKENS:
+                best = min((r for r in own if r["m"] == m), key=lambda r: r["us"], default=None)
+                if best:
+                    config = Config(**best["config"])
+                    winners.setdefault(kernel, []).append(Entry(*size, m, config))
+                    ratio = best["bf16"] / best["us"]
+                    line += f" | {m}: {best['us']:.1f} {ratio:.2f}x {config.program[0]}"
+            print(
+                line,
+                f"worst {max(r['error'] for r in own):.4f} t{time.monotonic() - start:.0f}",
+                flush=True,
+            )
+        options.out.mkdir(exist_ok=True, parents=True)
+        (options.out / "winners.json").write_bytes(msgspec.json.encode(winners))
+        (options.out / "rows.json").write_text(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main()
