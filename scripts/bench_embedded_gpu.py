@@ -76,7 +76,7 @@ def main() -> None:
         rows += measure(name, wanted)
         Path(wanted.out).write_text(json.dumps(rows, indent=1))
     for row in rows:
-        told = {key: value for key, value in row.items() if key not in ("kernels", "setting")}
+        told = {key: value for key, value in row.items() if key not in ("kernels", "setting", "every")}
         print(json.dumps(told))
 
 
@@ -127,6 +127,7 @@ def _row(
     found = [_asked(batcher, batch, wanted) for _ in range(wanted.repeats + 1)][1:]
     batcher.close()
     row: Json = {"batch": batch, "prompt": wanted.prompt, "tokens": wanted.tokens}
+    row["every"] = [{key: round(value, 4) for key, value in one.items()} for one in found]
     for key in found[0]:
         every = sorted(one[key] for one in found)
         row[key] = round(statistics.median(every), 4)
