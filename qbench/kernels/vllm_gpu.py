@@ -112,7 +112,8 @@ class QbenchTritonIntegerLinearKernel(_Multiplies, MPLinearKernel):
     @classmethod
     def can_implement(cls, c: Any) -> Answer:
         """Say whether a layer is of this kind."""
-        if c.zero_points or c.has_g_idx or c.weight_type not in ELEMENTS:
+        reordered = getattr(c, "has_g_idx", False)  # 0.32 has no such layers
+        if c.zero_points or reordered or c.weight_type not in ELEMENTS:
             return False, "only symmetric integers of 2, 3, 4 or 8 bits in their own order"
         if c.group_size not in GROUPS:
             return False, f"only groups of {GROUPS}"

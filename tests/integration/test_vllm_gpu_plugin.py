@@ -46,10 +46,12 @@ TYPES = {2: scalar_types.uint2b2, 3: scalar_types.uint3b4, 4: scalar_types.uint4
 
 
 def integers(groups):
+    named = linear.MPLinearLayerConfig.__dataclass_fields__
     config = linear.MPLinearLayerConfig(
         full_weight_shape=(columns, rows), partition_weight_shape=(columns, rows),
         weight_type=TYPES[int(name.lstrip("wint")[0])], act_type=torch.float16,
-        group_size=-1 if groups == 1 else columns // groups, zero_points=False, has_g_idx=False)
+        group_size=-1 if groups == 1 else columns // groups, zero_points=False,
+        **({"has_g_idx": False} if "has_g_idx" in named else {}))
     kind = linear.choose_mp_linear_kernel(config, compute_capability=90)
     return kind(config, "weight_packed", "weight_scale")
 
