@@ -48,16 +48,18 @@ MS = [1, 16, 64, 256, 1024, 2048, 4096, 8192]
 TUNED = [16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192]
 BEYOND_L2 = 160 << 20
 ROUNDS = 7
+Call = Callable[[int], object]
+"""Multiplies by the i-th copy of a weight."""
 
 
 def narrow_configs(name: str, m: int, n: int, k: int) -> Iterator[Narrow]:
     """Yield layouts in which the weight streams past ``m`` inputs."""
-    tall = [(64, 128, 4), (64, 256, 4), (128, 128, 4), (128, 128, 8), (128, 256, 8)]
-    if m > 32:
-        tall = [(64, 128, 4), (128, 128, 4), (128, 128, 8), (256, 128, 8)]
+    tall = [(64, 128, 4), (64, 256, 4)] if m <= 32 else [(64, 128, 4)]
     if name in ("w4a8", "fp8-block"):
-        tall = [tile for tile in tall if tile[1] == 128 and tile[0] <= 128]
-    for (block_n, block_k, warps), tma, room in itertools.product(tall, (False, True), (48, 96)):
+        tall = [(64, 128, 4), (128, 128, 8)]
+    for (block_n, block_k, warps), room, ahead in itertools.product(
+        tall, (48, 96, 192), (None, 1024, 4096)
+    ):
         block_m = min(max(16, m), 128 if warps == 4 else 256)
         step = (block_n + block_m * (2 if name == "w4a8" else 1)) * block_k
         layout = Narrow(
@@ -65,8 +67,9 @@ def narrow_configs(name: str, m: int, n: int, k: int) -> Iterator[Narrow]:
             block_n=block_n,
             block_k=block_k,
             warps=warps,
-            stages=max(2, min(8, (room << 10) // step)),
-            tma=tma,
+            stages=max(2, min(12, (room << 10) // step)),
+            pdl=ahead is not None,
+            prefetch=ahead or 0,
         )
         tiles = -(-n // block_n) * -(-m // block_m)
         for split in splits(tiles, k // block_k, block_m * block_n):
@@ -77,50 +80,62 @@ def splits(tiles: int, steps: int, sums: int) -> Iterator[int]:
     """Yield into how many pieces ``tiles`` may be split: 132 multiprocessors, three steps each."""
     for split in (1, 2, 4, 8, 16):
         programs = tiles * split
-        fills = programs >= 128 or split == 16
+        fills = programs >= (128 if tiles > 64 else 64)
         crowds = programs > 1056 or (split > 1 and programs > 600 and tiles > 130)
         if fills and not crowds and steps // split >= 3 and programs * sums <= 4 << 20:
             yield split
 
 
 WIDE = {
-    "w4a8": [
-        (64, 128, 8, 4), (128, 128, 8, 3), (64, 128, 4, 4), (128, 64, 4, 3), (64, 64, 4, 4),
-        (32, 128, 4, 4),
+    "block": [
+        (128, 128, 8, 4, 1, 1),
+        (64, 128, 4, 2, 2, 3),
+        (64, 128, 4, 3, 2, 2),
+        (64, 64, 4, 3, 1, 3),
     ],
-    "fp8-block": [
-        (128, 128, 8, 4), (128, 128, 8, 5), (64, 128, 4, 4), (128, 64, 4, 4), (256, 64, 8, 4),
-    ],
-    "large": [(128, 256, 8, 3), (256, 128, 8, 3)],
+    "large": [(128, 256, 8, 3, 1, 1), (128, 256, 8, 4, 2, 1), (256, 128, 8, 3, 1, 1)],
+    "int8": [(128, 128, 8, 3, 2, 2), (128, 128, 4, 3, 2, 2)],
     "middle": [
-        (128, 128, 8, 4), (128, 128, 4, 3), (64, 128, 4, 4), (64, 256, 8, 4), (128, 64, 4, 4),
-        (64, 64, 4, 4),
+        (128, 128, 8, 4, 1, 1),
+        (128, 128, 8, 3, 2, 2),
+        (64, 128, 4, 4, 2, 2),
+        (64, 128, 4, 2, 2, 3),
+        (64, 256, 8, 4, 1, 1),
+        (128, 64, 4, 4, 1, 2),
+        (64, 64, 4, 4, 1, 3),
     ],
-}  # fmt: skip
-"""Inputs and rows of a tile, warps, stages."""
+}
+"""Inputs and rows of a tile, warps, stages, subtiles, programs per multiprocessor."""
 
 
 def wide_configs(name: str, m: int) -> Iterator[Wide]:
     """Yield layouts in which programs stay."""
-    if name in WIDE:
-        for layout, flatten in itertools.product(wide_layouts(name), (True, False)):
+    if name in ("fp8-block", "w4a8"):
+        for layout, flatten in itertools.product(wide_layouts("block"), (True, False)):
             yield replace(layout, flatten=flatten)
         return
-    for layout, flatten, group in itertools.product(wide_layouts("large"), (True, False), (8, 16)):
-        yield replace(layout, flatten=flatten, group_m=group)
-        if layout.block_n == 256:
-            yield replace(layout, flatten=flatten, group_m=group, stages=4, subtiles=2)
+    for layout, group in itertools.product(wide_layouts("large"), (8, 16)):
+        yield replace(layout, group_m=group)
+        if name == "w8a8" and layout.subtiles == 2:
+            yield replace(layout, group_m=group, block_k=256, stages=2)
+    if name == "w8a8":
+        for layout, group in itertools.product(wide_layouts("int8"), (8, 16)):
+            yield replace(layout, group_m=group)
     if m <= 1024:
         yield from wide_layouts("middle")
-    elif name == "fp8":
-        yield Wide(block_m=128, block_n=128, stages=4, precise=128)
 
 
 def wide_layouts(kind: str) -> Iterator[Wide]:
-    """Yield the layouts of a list; small ones stay in twos."""
-    for block_m, block_n, warps, stages in WIDE[kind]:
-        resident = 1 if warps == 8 else 2
-        yield Wide(block_m=block_m, block_n=block_n, warps=warps, stages=stages, resident=resident)
+    """Yield the layouts of a list."""
+    for block_m, block_n, warps, stages, subtiles, resident in WIDE[kind]:
+        yield Wide(
+            block_m=block_m,
+            block_n=block_n,
+            warps=warps,
+            stages=stages,
+            subtiles=subtiles,
+            resident=resident,
+        )
 
 
 def candidates(name: str, m: int, n: int, k: int) -> list[Config]:
@@ -147,11 +162,31 @@ def inputs(name: str, m: int, k: int) -> tuple[Tensor, Tensor]:
     return found.codes, found.step
 
 
-def median_us(call: Callable[[int], object], copies: int, expected: float) -> float:
-    """Return the median microseconds of ``call(i)`` for i in rotation, from graph replays.
+def median_us(call: Call, copies: int, expected: float) -> float:
+    """Return the median microseconds of ``call(i)`` for i in rotation, from graph replays."""
+    return medians_us({"": (call, copies)}, expected)[""]
+
+
+def medians_us(calls: dict[str, tuple[Call, int]], expected: float) -> dict[str, float]:
+    """Return median microseconds by name; replays take turns, so that all meet the same clocks.
 
     ``expected`` seconds of a call, roughly: a graph holds at least a millisecond of them.
     """
+    graphs = {name: captured(*call, expected) for name, call in calls.items()}
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(ROUNDS):
+        for name, (graph, count) in graphs.items():
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin.record()
+            graph.replay()
+            end.record()
+            end.synchronize()
+            times[name].append(begin.elapsed_time(end) * 1e3 / count)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def captured(call: Call, copies: int, expected: float) -> tuple[torch.cuda.CUDAGraph, int]:
+    """Return a graph of calls in rotation, replayed once, and how many it holds."""
     for i in range(copies):
         call(i)
     torch.cuda.synchronize()
@@ -161,15 +196,8 @@ def median_us(call: Callable[[int], object], copies: int, expected: float) -> fl
         for i in range(count):
             call(i % copies)
     graph.replay()
-    times = []
-    for _ in range(ROUNDS):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        graph.replay()
-        end.record()
-        end.synchronize()
-        times.append(begin.elapsed_time(end) * 1e3 / count)
-    return statistics.median(times)
+    torch.cuda.synchronize()
+    return graph, count
 
 
 def roof(m: int, n: int, k: int, bits: int) -> float:
@@ -183,9 +211,7 @@ def rotated(weight: PackedWeight) -> list[PackedWeight]:
     return [weight] + [replace(weight, codes=weight.codes.clone()) for _ in range(copies - 1)]
 
 
-def ours(
-    weights: list[PackedWeight], codes: Tensor, scale: Tensor, config: Config
-) -> Callable[[int], object]:
+def ours(weights: list[PackedWeight], codes: Tensor, scale: Tensor, config: Config) -> Call:
     """Return what multiplies by the i-th weight."""
     return lambda i: multiply_scaled(codes, scale, weights[i], torch.bfloat16, config)
 
@@ -287,61 +313,69 @@ def short(config: Config) -> str:
     """Return a layout in a few characters."""
     size = f"{config.block_m}.{config.block_n}.{config.block_k} w{config.warps} s{config.stages}"
     if isinstance(config, Narrow):
-        return f"narrow {size} /{config.split}{' tma' if config.tma else ''}"
+        marks = (" tma" if config.tma else "") + (f" pdl {config.prefetch}" if config.pdl else "")
+        return f"narrow {size} /{config.split}{marks}"
     marks = ("f" if config.flatten else "") + (f"h{config.subtiles}" if config.subtiles > 1 else "")
     return f"wide {size} g{config.group_m} {marks} r{config.resident} p{config.precise}"
 
 
-def vendor_times(m: int, n: int, k: int) -> dict[str, float]:
-    """Return microseconds of the vendor's products."""
+def vendor_calls(m: int, n: int, k: int) -> dict[str, tuple[Call, int]]:
+    """Return the vendor's products, by name."""
     copies = max(1, min(16, -(-BEYOND_L2 // (n * k))))
     x = torch.randn(m, k, device="cuda", dtype=torch.bfloat16)
     ws = [torch.randn(n, k, device="cuda", dtype=torch.bfloat16) for _ in range(copies)]
-    times = {"bf16": median_us(lambda i: torch.mm(x, ws[i].t()), copies, roof(m, n, k, 16))}
-    expected = roof(m, n, k, 8)
     kind = torch.float8_e4m3fn
     x8, w8s = x.to(kind), [w.to(kind) for w in ws]
     one, sm = torch.ones((), device="cuda"), torch.rand(m, 1, device="cuda")
     sn = torch.rand(1, n, device="cuda")
 
-    def scaled(a: Tensor, b: Tensor, fast: bool) -> Callable[[int], object]:
+    def scaled(a: Tensor, b: Tensor, *, fast: bool) -> Call:
         return lambda i: torch._scaled_mm(  # noqa: SLF001 # there is no public name
             x8, w8s[i].t(), scale_a=a, scale_b=b, out_dtype=torch.bfloat16, use_fast_accum=fast
         )
 
-    times["row"] = median_us(scaled(sm, sn, True), copies, expected)
-    times["row precise"] = median_us(scaled(sm, sn, False), copies, expected)
-    times["tensor"] = median_us(scaled(one, one, True), copies, expected)
+    calls: dict[str, Call] = {
+        "bf16": lambda i: torch.mm(x, ws[i].t()),
+        "row": scaled(sm, sn, fast=True),
+        "row precise": scaled(sm, sn, fast=False),
+        "tensor": scaled(one, one, fast=True),
+    }
     if m > 16:
-        xi, wis = x8.view(torch.int8), [w.view(torch.int8) for w in w8s]
-        times["int_mm"] = median_us(lambda i: torch._int_mm(xi, wis[i].t()), copies, expected)  # noqa: SLF001
-    return times
+        xi = (x * 40).clamp(-127, 127).to(torch.int8)
+        wis = [(w * 40).clamp(-127, 127).to(torch.int8) for w in ws]
+        calls["int_mm"] = lambda i: torch._int_mm(xi, wis[i].t())  # noqa: SLF001
+    return {name: (call, copies) for name, call in calls.items()}
 
 
-def table(out: Path, names: list[str], best: dict[str, list[Winner]], pdl: bool) -> None:
+def our_calls(
+    weights: dict[str, list[PackedWeight]], m: int, n: int, k: int, best: dict[str, list[Winner]]
+) -> dict[str, tuple[Call, int]]:
+    """Return our products, by format; those of few inputs with and without dependent launch."""
+    calls: dict[str, tuple[Call, int]] = {}
+    for name, copies in weights.items():
+        known = [w for w in best[name] if (w.n, w.k) == (n, k)]
+        config = min(known, key=lambda w: abs(math.log2(max(m, 16) / w.m))).config
+        codes, scale = inputs(name, m, k)
+        calls[name] = (ours(copies, codes, scale, config), len(copies))
+        if config.pdl:
+            plain = replace(config, pdl=False)
+            calls[name + " alone"] = (ours(copies, codes, scale, plain), len(copies))
+    return calls
+
+
+def table(out: Path, names: list[str], best: dict[str, list[Winner]]) -> None:
     """Time the winners beside the vendor's products; print and write one row a shape."""
     rows = []
     for label, (n, k) in SHAPES.items():
         weights = {name: rotated(made(name, n, k)[1]) for name in names}
         for m in MS:
-            row: dict[str, object] = {"shape": label, "n": n, "k": k, "m": m}
-            row |= vendor_times(m, n, k)
-            for name in names:
-                known = [w for w in best[name] if (w.n, w.k) == (n, k)]
-                config = min(known, key=lambda w: abs(math.log2(max(m, 16) / w.m))).config
-                codes, scale = inputs(name, m, k)
-                call = ours(weights[name], codes, scale, config)
-                row[name] = median_us(call, len(weights[name]), roof(m, n, k, 8))
-                if pdl and (name != "w4a8" or isinstance(config, Narrow)):
-                    call = ours(weights[name], codes, scale, replace(config, pdl=True))
-                    row[name + " pdl"] = median_us(call, len(weights[name]), roof(m, n, k, 8))
-            rows.append(row)
-            numbers = " ".join(f"{key} {value:.1f}" for key, value in row.items()
-                               if isinstance(value, float))  # fmt: skip
-            ratios = " ".join(
-                f"{key} x{row['bf16'] / row[key]:.2f}" for key in [*names, "row", "tensor"]
+            calls = vendor_calls(m, n, k) | our_calls(weights, m, n, k, best)
+            times = medians_us(calls, roof(m, n, k, 8))
+            rows.append({"shape": label, "n": n, "k": k, "m": m, **times})
+            numbers = " ".join(
+                f"{name} {us:.1f} x{times['bf16'] / us:.2f}" for name, us in times.items()
             )
-            print(f"{label} m={m}: {numbers} || {ratios}", flush=True)
+            print(f"{label} m={m}: {numbers}", flush=True)
         (out / "table.json").write_text(json.dumps(rows))
         weights.clear()
 
@@ -355,7 +389,6 @@ def main() -> None:
     parser.add_argument("--ms", default=",".join(map(str, TUNED)))
     parser.add_argument("--winners", type=Path)
     parser.add_argument("--workers", type=int, default=14)
-    parser.add_argument("--pdl", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     names, ms = options.formats.split(","), [int(m) for m in options.ms.split(",")]
@@ -377,7 +410,7 @@ def main() -> None:
     if "table" in options.words:
         source = options.winners or options.out / "winners.json"
         best = msgspec.json.decode(source.read_bytes(), type=dict[str, list[Winner]])
-        table(options.out, names, best, options.pdl)
+        table(options.out, names, best)
 
 
 if __name__ == "__main__":

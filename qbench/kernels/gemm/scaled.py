@@ -14,7 +14,7 @@ from qbench.errors import ConfigError
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.gemm.scaled_configs import Config, Narrow, Wide, find_config
 from qbench.kernels.gemm.scaled_narrow import narrow
-from qbench.kernels.gemm.scaled_wide import group_sums, wide, wide_group
+from qbench.kernels.gemm.scaled_wide import spell, wide
 from qbench.kernels.gemm.scaled_workspace import COUNTERS, PARTS, workspace
 
 PLAIN = Narrow(block_m=64, block_n=64, block_k=128, stages=3)
@@ -67,8 +67,6 @@ def run(codes: Tensor, scale: Tensor, weight: PackedWeight, out: Tensor, config:
         config = PLAIN
     if isinstance(config, Narrow):
         _run_narrow(codes, scale, weight, out, config)
-    elif weight.scheme.element == "int4":
-        _run_wide_group(codes, scale, weight, out, config)
     else:
         _run_wide(codes, scale, weight, out, config)
 
@@ -148,6 +146,7 @@ def _run_narrow(
         PRECISE=min(config.precise, block_k) if codes.dtype != torch.int8 else 0,
         ASM=COMPILED,
         PDL=config.pdl and COMPILED,
+        PREFETCH=config.prefetch,
         num_warps=config.warps,
         num_stages=config.stages,
         launch_pdl=config.pdl,
@@ -164,23 +163,22 @@ def _programs(device: torch.device, config: Wide, tiles: int) -> int:
 def _run_wide(
     codes: Tensor, scale: Tensor, weight: PackedWeight, out: Tensor, config: Wide
 ) -> None:
-    if True:
-        config = _in_blocks(weight, config)
+    config = _in_blocks(weight, config)
     n = weight.rows
     tiles = triton.cdiv(len(codes), config.block_m) * triton.cdiv(n, config.block_n)
-    programs = _programs(codes.device, config, tiles)
     store_tma = config.store_tma and n * out.element_size() % 16 == 0
+    spelled = _spelled(weight) if _kind(weight) == "group" else weight.codes
     part = [config.block_m, config.block_n // config.subtiles]
-    wide[programs,](
+    wide[_programs(codes.device, config, tiles),](
         TensorDescriptor.from_tensor(codes, [config.block_m, config.block_k]),
-        TensorDescriptor.from_tensor(weight.codes, [config.block_n, config.block_k]),
+        TensorDescriptor.from_tensor(spelled, [config.block_n, config.block_k]),
         TensorDescriptor.from_tensor(out, part) if store_tma else None,
         out,
         scale,
         weight.scale,
         len(codes),
         n,
-        weight.codes.shape[1],
+        spelled.shape[1],
         weight.scale.shape[-1],
         _step(scale),
         KIND=_kind(weight),
@@ -202,36 +200,11 @@ def _run_wide(
     )
 
 
-def _run_wide_group(
-    codes: Tensor, scale: Tensor, weight: PackedWeight, out: Tensor, config: Wide
-) -> None:
-    group, (groups, n) = weight.scheme.group or 128, weight.scale.shape
-    m = len(codes)
-    sums = torch.empty(m, groups, dtype=torch.float32, device=codes.device)
-    group_sums[triton.cdiv(m, 4), triton.cdiv(groups, 8)](
-        codes, sums, m, codes.shape[1], groups, GROUP=group, BLOCK_M=4, ACROSS=8
+def _spelled(weight: PackedWeight) -> Tensor:
+    """Return int4 codes (N, K) in E4M3: a byte each, gone after the product."""
+    group, (n, width) = weight.scheme.group or 128, weight.codes.shape
+    spelled = weight.codes.new_empty(n, 2 * width).view(torch.float8_e4m3fn)
+    spell[width // group, triton.cdiv(n, 32)](
+        weight.codes, spelled, n, width, GROUP=group, BLOCK_N=32
     )
-    tiles = triton.cdiv(m, config.block_m) * triton.cdiv(n, config.block_n)
-    programs = _programs(codes.device, config, tiles)
-    wide_group[programs,](
-        TensorDescriptor.from_tensor(codes, [config.block_m, group]),
-        TensorDescriptor.from_tensor(weight.codes, [config.block_n, group]),
-        out,
-        scale,
-        weight.scale,
-        sums,
-        m,
-        n,
-        weight.codes.shape[1],
-        n,
-        _step(scale),
-        BLOCK_M=config.block_m,
-        BLOCK_N=config.block_n,
-        BLOCK_K=group,
-        GROUP_M=config.group_m,
-        STAGES=config.stages,
-        FLATTEN=config.flatten,
-        ASM=COMPILED,
-        num_warps=config.warps,
-        num_stages=config.stages,
-    )
+    return spelled

@@ -32,7 +32,9 @@ class Narrow(Struct, frozen=True, kw_only=True, tag="narrow", tag_field="program
     precise: int = 128
     """Columns after which E4M3 sums go to float32; 0: at the end. Matrix units keep 14 bits."""
     pdl: bool = False
-    """Whether the program starts while the one before it ends."""
+    """Whether the program starts while the one before it ends (programmatic dependent launch)."""
+    prefetch: int = 0
+    """Bytes of each row that it then fetches into the L2 cache while it waits for its inputs."""
 
 
 class Wide(Struct, frozen=True, kw_only=True, tag="wide", tag_field="program"):

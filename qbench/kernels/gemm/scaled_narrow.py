@@ -39,6 +39,19 @@ def high_nibbles(w, ASM: tl.constexpr):
 
 
 @triton.jit
+def _prefetch(at, size):
+    """Ask for ``size`` bytes (a multiple of 16) from each address ``at`` into the L2 cache."""
+    tl.inline_asm_elementwise(
+        "cp.async.bulk.prefetch.L2.global [$1], $2; mov.u32 $0, 0;",
+        "=r,l,r",
+        [at.to(tl.int64), size],
+        dtype=tl.int32,
+        is_pure=False,
+        pack=1,
+    )
+
+
+@triton.jit
 def _scaled_sums(
     acc,
     x_at,
@@ -143,6 +156,7 @@ def narrow(
     PRECISE: tl.constexpr,
     ASM: tl.constexpr,
     PDL: tl.constexpr,
+    PREFETCH: tl.constexpr,
 ):
     """Write ``x`` (M, K) times ``w`` (N, K) transposed, scaled, to ``out`` (M, N).
 
@@ -169,6 +183,12 @@ def narrow(
         w_scale_at = w_scale + ns
         x_scale_at = x_scale + ms * X_STEP
     if PDL:
+        if PREFETCH > 0:
+            ahead = tl.minimum(tl.minimum(last * BLOCK_K, WIDTH) - first * BLOCK_K, PREFETCH)
+            _prefetch(
+                w + tl.minimum(ns, N - 1).to(tl.int64) * WIDTH + first * BLOCK_K,
+                tl.maximum(ahead, 0),
+            )
         cuda.gdc_launch_dependents()
         cuda.gdc_wait()
     if x.dtype.element_ty == tl.int8:
