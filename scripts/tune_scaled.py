@@ -48,6 +48,7 @@ MS = [1, 16, 64, 256, 1024, 2048, 4096, 8192]
 TUNED = [16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192]
 BEYOND_L2 = 160 << 20
 ROUNDS = 7
+Winners = dict[str, list[Winner]]
 Call = Callable[[int], object]
 """Multiplies by the i-th copy of a weight."""
 
@@ -57,9 +58,7 @@ def narrow_configs(name: str, m: int, n: int, k: int) -> Iterator[Narrow]:
     tall = [(64, 128, 4), (64, 256, 4)] if m <= 32 else [(64, 128, 4)]
     if name in ("w4a8", "fp8-block"):
         tall = [(64, 128, 4), (128, 128, 8)]
-    for (block_n, block_k, warps), room, ahead in itertools.product(
-        tall, (48, 96, 192), (None, 1024, 4096)
-    ):
+    for (block_n, block_k, warps), (room, residents) in itertools.product(tall, ROOMS):
         block_m = min(max(16, m), 128 if warps == 4 else 256)
         step = (block_n + block_m * (2 if name == "w4a8" else 1)) * block_k
         layout = Narrow(
@@ -68,19 +67,30 @@ def narrow_configs(name: str, m: int, n: int, k: int) -> Iterator[Narrow]:
             block_k=block_k,
             warps=warps,
             stages=max(2, min(12, (room << 10) // step)),
-            pdl=ahead is not None,
-            prefetch=ahead or 0,
         )
         tiles = -(-n // block_n) * -(-m // block_m)
         for split in splits(tiles, k // block_k, block_m * block_n):
-            yield replace(layout, split=split)
+            yield from started(replace(layout, split=split))
+        for resident in residents:
+            yield from started(replace(layout, resident=resident))
+
+
+ROOMS = [(48, (3,)), (96, (2,)), (192, (1,))]
+"""KiB of shared memory of a program, and how many programs a multiprocessor then holds."""
+
+
+def started(layout: Narrow) -> Iterator[Narrow]:
+    """Yield a layout that starts when the program before it has ended, or while it ends."""
+    yield layout
+    for late, ahead in ((False, 512), (False, 1024), (True, 512), (True, 1024)):
+        yield replace(layout, pdl=True, late=late, prefetch=ahead)
 
 
 def splits(tiles: int, steps: int, sums: int) -> Iterator[int]:
     """Yield into how many pieces ``tiles`` may be split: 132 multiprocessors, three steps each."""
     for split in (1, 2, 4, 8, 16):
         programs = tiles * split
-        fills = programs >= (128 if tiles > 64 else 64)
+        fills = programs >= 64
         crowds = programs > 1056 or (split > 1 and programs > 600 and tiles > 130)
         if fills and not crowds and steps // split >= 3 and programs * sums <= 4 << 20:
             yield split
@@ -108,8 +118,27 @@ WIDE = {
 """Inputs and rows of a tile, warps, stages, subtiles, programs per multiprocessor."""
 
 
+THIN = [(32, 128, 12), (32, 256, 8), (16, 256, 8)]
+"""Rows of a tile, bytes per step, stages: for few inputs and few rows."""
+
+
 def wide_configs(name: str, m: int) -> Iterator[Wide]:
     """Yield layouts in which programs stay."""
+    if m <= 64:
+        for ahead, tile, flatten in itertools.product((None, 1024, 2048), THIN, (True, False)):
+            block_n, block_k, stages = tile
+            yield Wide(
+                block_m=64,
+                block_n=block_n,
+                block_k=block_k,
+                warps=4,
+                stages=stages,
+                flatten=flatten,
+                precise=128 if name == "fp8" else 0,
+                pdl=ahead is not None,
+                prefetch=ahead or 0,
+            )
+        return
     if name in ("fp8-block", "w4a8"):
         for layout, flatten in itertools.product(wide_layouts("block"), (True, False)):
             yield replace(layout, flatten=flatten)
@@ -143,7 +172,7 @@ def candidates(name: str, m: int, n: int, k: int) -> list[Config]:
     found: list[Config] = []
     if m <= 256:
         found += narrow_configs(name, m, n, k)
-    if m > 64:
+    if m > 64 or (n < 8192 and name in ("fp8", "w8a8")):
         found += wide_configs(name, m)
     return list(dict.fromkeys(found))
 
@@ -164,11 +193,11 @@ def inputs(name: str, m: int, k: int) -> tuple[Tensor, Tensor]:
 
 def median_us(call: Call, copies: int, expected: float) -> float:
     """Return the median microseconds of ``call(i)`` for i in rotation, from graph replays."""
-    return medians_us({"": (call, copies)}, expected)[""]
+    return statistics.median(times_us({"": (call, copies)}, expected)[""])
 
 
-def medians_us(calls: dict[str, tuple[Call, int]], expected: float) -> dict[str, float]:
-    """Return median microseconds by name; replays take turns, so that all meet the same clocks.
+def times_us(calls: dict[str, tuple[Call, int]], expected: float) -> dict[str, list[float]]:
+    """Return microseconds by name; replays take turns, so that all meet the same clocks.
 
     ``expected`` seconds of a call, roughly: a graph holds at least a millisecond of them.
     """
@@ -182,7 +211,7 @@ def medians_us(calls: dict[str, tuple[Call, int]], expected: float) -> dict[str,
             end.record()
             end.synchronize()
             times[name].append(begin.elapsed_time(end) * 1e3 / count)
-    return {name: statistics.median(found) for name, found in times.items()}
+    return times
 
 
 def captured(call: Call, copies: int, expected: float) -> tuple[torch.cuda.CUDAGraph, int]:
@@ -221,7 +250,11 @@ def _compile(job: tuple[str, int, Config]) -> str | None:
     name, m, config = job
     try:
         _, weight = made(name, 512, 4096)
-        multiply_scaled(*inputs(name, m, 4096), weight, torch.bfloat16, config)
+        given = inputs(name, m, 4096)
+        shared = isinstance(config, Narrow) and config.resident
+        splits = [replace(config, resident=0, split=s) for s in (2, 4)] if shared else [config]
+        for compiled in splits:  # how many share a tile is compiled in, and depends on the shape
+            multiply_scaled(*given, weight, torch.bfloat16, compiled)
         torch.cuda.synchronize()
     except Exception as error:  # noqa: BLE001 # a candidate that does not fit is left out
         return f"{name} {config}: {type(error).__name__} {str(error)[:120]}"
@@ -268,11 +301,11 @@ def check_all(configs: list[tuple[str, int, Config]]) -> list[str]:
     wrong = []
     for name, m, config in configs:
         rows = min(m - 9, 300)
-        error = check(name, config, rows, 576, 4096, torch.bfloat16)
+        error = check(name, config, rows, 6208, 4096, torch.bfloat16)
         fast = isinstance(config, Wide) and not config.precise and name == "fp8"
         if not error < (8e-3 if fast else 2.5e-3):  # rounding to bfloat16 alone gives 1.7e-3
             wrong.append(f"{name} {rows} {config}: error {error:.2e}")
-        if not one_hot(name, config, 320, 4096):
+        if not one_hot(name, config, 6208, 4096):
             wrong.append(f"{name} {config}: one-hot inputs do not give the weight")
     return wrong
 
@@ -293,30 +326,44 @@ def sweep(runs: set[tuple[str, int, Config]], out: Path, names: list[str], ms: l
         weights = rotated(weight)
         for m in ms:
             codes, scale = inputs(name, m, k)
-            timed = []
-            for config in candidates(name, m, n, k):
-                if (name, m, config) not in runs:
-                    continue
-                us = median_us(ours(weights, codes, scale, config), len(weights), roof(m, n, k, 8))
-                timed.append((us, config))
-                everything.append({"kernel": name, "n": n, "k": k, "m": m, "us": us,
-                                   "config": msgspec.to_builtins(config)})  # fmt: skip
+            calls = {
+                config: (ours(weights, codes, scale, config), len(weights))
+                for config in candidates(name, m, n, k)
+                if (name, m, config) in runs
+            }
+            timed = timed_in(calls, roof(m, n, k, 8), together=m >= 1024)
+            everything += [
+                {"kernel": name, "n": n, "k": k, "m": m, "us": us, "config": config}
+                for us, config in timed
+            ]
             timed.sort(key=lambda pair: pair[0])
             best[name].append(Winner(n=n, k=k, m=m, config=timed[0][1]))
             top = " | ".join(f"{us:.1f} {short(config)}" for us, config in timed[:3])
             print(f"{name} {n}x{k} m={m}: {top}", flush=True)
-        (out / "sweep.json").write_text(json.dumps(everything))
+        (out / "sweep.json").write_bytes(msgspec.json.encode(everything))
         (out / "winners.json").write_bytes(msgspec.json.format(msgspec.json.encode(best)))
+
+
+def timed_in(
+    calls: dict[Config, tuple[Call, int]], expected: float, *, together: bool
+) -> list[tuple[float, Config]]:
+    """Return microseconds and layouts; ``together``: in turns, where clocks follow the power."""
+    if together:
+        found = times_us({str(i): call for i, call in enumerate(calls.values())}, expected)
+        return list(zip(map(statistics.median, found.values()), calls, strict=True))
+    return [(median_us(*call, expected), config) for config, call in calls.items()]
 
 
 def short(config: Config) -> str:
     """Return a layout in a few characters."""
     size = f"{config.block_m}.{config.block_n}.{config.block_k} w{config.warps} s{config.stages}"
+    pdl = f" pdl {config.prefetch}" if config.pdl else ""
     if isinstance(config, Narrow):
-        marks = (" tma" if config.tma else "") + (f" pdl {config.prefetch}" if config.pdl else "")
-        return f"narrow {size} /{config.split}{marks}"
+        pdl += " late" if config.late else ""
+        marks = (" tma" if config.tma else "") + pdl
+        return f"narrow {size} /{config.split} r{config.resident}{marks}"
     marks = ("f" if config.flatten else "") + (f"h{config.subtiles}" if config.subtiles > 1 else "")
-    return f"wide {size} g{config.group_m} {marks} r{config.resident} p{config.precise}"
+    return f"wide {size} g{config.group_m} {marks} r{config.resident} p{config.precise}{pdl}"
 
 
 def vendor_calls(m: int, n: int, k: int) -> dict[str, tuple[Call, int]]:
@@ -363,6 +410,11 @@ def our_calls(
     return calls
 
 
+def spread(found: dict[str, list[float]]) -> dict[str, float]:
+    """Return how far apart the fastest and the slowest replay were, over the median."""
+    return {name: (max(us) - min(us)) / statistics.median(us) for name, us in found.items()}
+
+
 def table(out: Path, names: list[str], best: dict[str, list[Winner]]) -> None:
     """Time the winners beside the vendor's products; print and write one row a shape."""
     rows = []
@@ -370,14 +422,24 @@ def table(out: Path, names: list[str], best: dict[str, list[Winner]]) -> None:
         weights = {name: rotated(made(name, n, k)[1]) for name in names}
         for m in MS:
             calls = vendor_calls(m, n, k) | our_calls(weights, m, n, k, best)
-            times = medians_us(calls, roof(m, n, k, 8))
-            rows.append({"shape": label, "n": n, "k": k, "m": m, **times})
+            found = times_us(calls, roof(m, n, k, 8))
+            times = {name: statistics.median(each) for name, each in found.items()}
+            rows.append({"shape": label, "n": n, "k": k, "m": m, **times, "spread": spread(found)})
             numbers = " ".join(
                 f"{name} {us:.1f} x{times['bf16'] / us:.2f}" for name, us in times.items()
             )
             print(f"{label} m={m}: {numbers}", flush=True)
         (out / "table.json").write_text(json.dumps(rows))
         weights.clear()
+
+
+def merged(files: list[Path]) -> dict[str, list[Winner]]:
+    """Return the winners of all files by format; later files count first."""
+    found: dict[str, dict[tuple[int, int, int], Winner]] = {}
+    for file in files:
+        for name, rows in msgspec.json.decode(file.read_bytes(), type=Winners).items():
+            found.setdefault(name, {}).update({(row.n, row.k, row.m): row for row in rows})
+    return {name: list(rows.values()) for name, rows in found.items()}
 
 
 def main() -> None:
@@ -387,7 +449,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--formats", default=",".join(FORMAT_NAMES))
     parser.add_argument("--ms", default=",".join(map(str, TUNED)))
-    parser.add_argument("--winners", type=Path)
+    parser.add_argument("--winners", type=Path, nargs="*", help="later files count first")
     parser.add_argument("--workers", type=int, default=14)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -408,9 +470,7 @@ def main() -> None:
     if "sweep" in options.words:
         sweep(runs, options.out, names, ms)
     if "table" in options.words:
-        source = options.winners or options.out / "winners.json"
-        best = msgspec.json.decode(source.read_bytes(), type=dict[str, list[Winner]])
-        table(options.out, names, best)
+        table(options.out, names, merged(options.winners or [options.out / "winners.json"]))
 
 
 if __name__ == "__main__":

@@ -111,15 +111,14 @@ def _run_narrow(
     codes: Tensor, scale: Tensor, weight: PackedWeight, out: Tensor, config: Narrow
 ) -> None:
     config = _in_blocks(weight, config)
-    block_k, width = config.block_k, weight.codes.shape[1]
+    width = weight.codes.shape[1]
+    chunks = triton.cdiv(width, config.block_k)
     tiles = triton.cdiv(weight.rows, config.block_n) * triton.cdiv(len(codes), config.block_m)
-    split = min(config.split, triton.cdiv(width, block_k))
-    if tiles > COUNTERS or tiles * split * config.block_m * config.block_n > PARTS:
-        split = 1
+    each = _share(codes.device, config, tiles, chunks)
     room = workspace(codes.device)
     whole = codes.element_size() * weight.columns == width * (2 if _kind(weight) == "group" else 1)
-    described = TensorDescriptor.from_tensor(weight.codes, [config.block_n, block_k])
-    narrow[tiles, split](
+    described = TensorDescriptor.from_tensor(weight.codes, [config.block_n, config.block_k])
+    narrow[triton.cdiv(tiles * chunks, each),](
         codes,
         weight.codes,
         described if config.tma else None,
@@ -134,18 +133,20 @@ def _run_narrow(
         width,
         weight.scale.shape[-1],
         _step(scale),
+        each,
         KIND=_kind(weight),
         ROWS=weight.scheme.rows or 1,
         BLOCK_M=config.block_m,
         BLOCK_N=config.block_n,
-        BLOCK_K=block_k,
-        SPLIT=split,
-        EVEN=whole and width % block_k == 0,
+        BLOCK_K=config.block_k,
+        PIECES=_pieces(chunks, each),
+        EVEN=whole and width % config.block_k == 0,
         TMA=config.tma,
         STAGES=config.stages,
-        PRECISE=min(config.precise, block_k) if codes.dtype != torch.int8 else 0,
+        PRECISE=min(config.precise, config.block_k) if codes.dtype != torch.int8 else 0,
         ASM=COMPILED,
         PDL=config.pdl and COMPILED,
+        LATE=config.late,
         PREFETCH=config.prefetch,
         num_warps=config.warps,
         num_stages=config.stages,
@@ -153,29 +154,54 @@ def _run_narrow(
     )
 
 
-def _programs(device: torch.device, config: Wide, tiles: int) -> int:
+def _share(device: torch.device, config: Narrow, tiles: int, chunks: int) -> int:
+    """Return how many of the ``tiles`` x ``chunks`` steps a program does."""
+    programs = tiles * min(config.split, chunks)
+    if config.resident and tiles * chunks > config.resident:
+        programs = min(tiles * chunks, _multiprocessors(device) * config.resident)
+    fits = 2 * programs * config.block_m * config.block_n <= PARTS and tiles <= COUNTERS
+    return triton.cdiv(tiles * chunks, programs) if fits else chunks
+
+
+def _pieces(chunks: int, each: int) -> int:
+    """Return among how many programs that do ``each`` steps a tile of ``chunks`` may be shared.
+
+    Rounded up to a power of two: programs are compiled for it.
+    """
+    if each % chunks == 0:
+        return 1
+    most = chunks // each if chunks % each == 0 else (chunks - 2) // each + 2
+    return 1 << (most - 1).bit_length()
+
+
+def _multiprocessors(device: torch.device) -> int:
+    """Return those of a GPU; a few where Triton interprets."""
     if device.type != "cuda":
-        return min(tiles, 4)
-    sms = torch.cuda.get_device_properties(device).multi_processor_count
-    return min(tiles, sms * config.resident)
+        return 4
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def _run_wide(
     codes: Tensor, scale: Tensor, weight: PackedWeight, out: Tensor, config: Wide
 ) -> None:
     config = _in_blocks(weight, config)
+    if out.element_size() == 4:  # a tile on its way out takes twice the room
+        config = replace(config, stages=max(2, config.stages - 1), subtiles=2)
     n = weight.rows
     tiles = triton.cdiv(len(codes), config.block_m) * triton.cdiv(n, config.block_n)
     store_tma = config.store_tma and n * out.element_size() % 16 == 0
-    spelled = _spelled(weight) if _kind(weight) == "group" else weight.codes
+    spelled, steps = weight.codes, weight.scale
+    if _kind(weight) == "group":
+        spelled, steps = _spelled(weight), weight.scale.float()  # narrower ones are not prefetched
     part = [config.block_m, config.block_n // config.subtiles]
-    wide[_programs(codes.device, config, tiles),](
+    wide[min(tiles, _multiprocessors(codes.device) * config.resident),](
         TensorDescriptor.from_tensor(codes, [config.block_m, config.block_k]),
         TensorDescriptor.from_tensor(spelled, [config.block_n, config.block_k]),
         TensorDescriptor.from_tensor(out, part) if store_tma else None,
+        spelled,
         out,
         scale,
-        weight.scale,
+        steps,
         len(codes),
         n,
         spelled.shape[1],
@@ -194,6 +220,7 @@ def _run_wide(
         SUBTILES=config.subtiles,
         FLATTEN=config.flatten,
         PDL=config.pdl and COMPILED,
+        PREFETCH=config.prefetch,
         num_warps=config.warps,
         num_stages=config.stages,
         launch_pdl=config.pdl,
@@ -203,8 +230,8 @@ def _run_wide(
 def _spelled(weight: PackedWeight) -> Tensor:
     """Return int4 codes (N, K) in E4M3: a byte each, gone after the product."""
     group, (n, width) = weight.scheme.group or 128, weight.codes.shape
-    spelled = weight.codes.new_empty(n, 2 * width).view(torch.float8_e4m3fn)
+    spelled = weight.codes.new_empty(n, 2 * width)
     spell[width // group, triton.cdiv(n, 32)](
         weight.codes, spelled, n, width, GROUP=group, BLOCK_N=32
     )
-    return spelled
+    return spelled.view(torch.float8_e4m3fn)

@@ -24,7 +24,9 @@ class Narrow(Struct, frozen=True, kw_only=True, tag="narrow", tag_field="program
     block_k: int
     """Bytes of a row per step."""
     split: int = 1
-    """Programs that share the columns of a tile."""
+    """Programs that share the columns of a tile, where ``resident`` is 0."""
+    resident: int = 0
+    """Programs per multiprocessor, which share all tiles evenly."""
     warps: int = 4
     stages: int = 4
     tma: bool = False
@@ -35,6 +37,8 @@ class Narrow(Struct, frozen=True, kw_only=True, tag="narrow", tag_field="program
     """Whether the program starts while the one before it ends (programmatic dependent launch)."""
     prefetch: int = 0
     """Bytes of each row that it then fetches into the L2 cache while it waits for its inputs."""
+    late: bool = False
+    """Whether it lets the next one start when its sums are done, instead of at once."""
 
 
 class Wide(Struct, frozen=True, kw_only=True, tag="wide", tag_field="program"):
@@ -58,6 +62,9 @@ class Wide(Struct, frozen=True, kw_only=True, tag="wide", tag_field="program"):
     precise: int = 0
     """As of ``Narrow``."""
     pdl: bool = False
+    """As of ``Narrow``."""
+    prefetch: int = 0
+    """As of ``Narrow``."""
 
 
 Config = Narrow | Wide

@@ -12,6 +12,8 @@ import triton
 import triton.language as tl
 from triton.language.extra import cuda
 
+from qbench.kernels.gemm.scaled_narrow import prefetch
+
 
 @triton.jit
 def _place(tile, tiles_m, tiles_n, GROUP_M: tl.constexpr):
@@ -28,6 +30,7 @@ def wide(
     x_desc,
     w_desc,
     out_desc,
+    w,
     out,
     x_scale,
     w_scale,
@@ -49,12 +52,17 @@ def wide(
     SUBTILES: tl.constexpr,
     FLATTEN: tl.constexpr,
     PDL: tl.constexpr,
+    PREFETCH: tl.constexpr,
 ):
     """Write ``x`` (M, K) times ``w`` (N, K) transposed, scaled, to ``out`` (M, N)."""
     tiles_m = tl.cdiv(M, BLOCK_M)
     tiles_n = tl.cdiv(N, BLOCK_N)
     chunks = tl.cdiv(WIDTH, BLOCK_K)
     if PDL:
+        if PREFETCH > 0:
+            _, tile_n = _place(tl.program_id(0), tiles_m, tiles_n, GROUP_M)
+            ns = tl.minimum(tile_n * BLOCK_N + tl.arange(0, BLOCK_N), N - 1)
+            prefetch(w + ns.to(tl.int64) * WIDTH, tl.minimum(WIDTH, PREFETCH))
         cuda.gdc_launch_dependents()
         cuda.gdc_wait()
     if INT8:
@@ -71,21 +79,23 @@ def wide(
         for chunk in tl.range(0, chunks, num_stages=STAGES):
             at = chunk * BLOCK_K
             x = x_desc.load([token, at])
-            w = w_desc.load([row, at])
+            tile_w = w_desc.load([row, at])
             if KIND == "block":
                 here = tl.load(x_scale + ms * X_STEP + chunk, mask=ms < M, other=0.0)
                 there = tl.load(w_scale + (row // ROWS) * N_SCALE + chunk)
-                acc += tl.dot(x, w.T) * (here * there)[:, None]
+                acc += tl.dot(x, tile_w.T) * (here * there)[:, None]
             elif KIND == "group":
                 each = tl.load(w_scale + chunk * N_SCALE + ns, mask=ns < N, other=0.0)
-                acc += tl.dot(x, w.T) * each.to(tl.float32)[None, :]
+                acc += tl.dot(x, tile_w.T) * each[None, :]
             elif PRECISE > 0:
-                acc = tl.dot(x, w.T, acc, max_num_imprecise_acc=PRECISE, out_dtype=acc_type)
+                acc = tl.dot(x, tile_w.T, acc, max_num_imprecise_acc=PRECISE, out_dtype=acc_type)
             else:
-                acc = tl.dot(x, w.T, acc, out_dtype=acc_type)
+                acc = tl.dot(x, tile_w.T, acc, out_dtype=acc_type)
         y = acc.to(tl.float32)
         if KIND != "block":
             y *= tl.load(x_scale + ms * X_STEP, mask=ms < M, other=0.0)[:, None]
+        if KIND == "group":
+            y *= 512.0
         if KIND == "channel":
             y *= tl.load(w_scale + ns, mask=ns < N, other=0.0)[None, :]
         y = y.to(out.dtype.element_ty)
@@ -104,14 +114,18 @@ def wide(
 
 @triton.jit
 def spell(w, spelled, N, WIDTH, GROUP: tl.constexpr, BLOCK_N: tl.constexpr):
-    """Write the int4 codes of ``w`` (N, WIDTH bytes) to ``spelled`` (N, 2 WIDTH) in E4M3."""
+    """Write the int4 codes of ``w`` (N, WIDTH bytes) to ``spelled`` (N, 2 WIDTH) as E4M3 x 2^-9."""
     pair = tl.program_id(0)
     ns = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
     ks = tl.arange(0, GROUP)
     at = ns[:, None].to(tl.int64) * WIDTH + pair * GROUP + ks[None, :]
     codes = tl.load(w + at, mask=(ns < N)[:, None], other=0.0)
-    low = ((codes & 0x0F).to(tl.float32) - 8.0).to(tl.float8e4nv)
-    high = ((codes >> 4).to(tl.float32) - 8.0).to(tl.float8e4nv)
     into = spelled + ns[:, None].to(tl.int64) * (2 * WIDTH) + 2 * pair * GROUP + ks[None, :]
-    tl.store(into, low, mask=(ns < N)[:, None])
-    tl.store(into + GROUP, high, mask=(ns < N)[:, None])
+    tl.store(into, _signed(codes & 0x0F), mask=(ns < N)[:, None])
+    tl.store(into + GROUP, _signed(codes >> 4), mask=(ns < N)[:, None])
+
+
+@triton.jit
+def _signed(nibble):
+    """Return sign and size (bytes of E4M3 below 2^-5 are their own size) of a nibble less 8."""
+    return tl.where(nibble >= 8, nibble - 8, 0x88 - nibble).to(tl.uint8)
