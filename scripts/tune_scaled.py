@@ -58,7 +58,7 @@ def narrow_configs(name: str, m: int, n: int, k: int) -> Iterator[Narrow]:
     tall = [(64, 128, 4), (64, 256, 4)] if m <= 32 else [(64, 128, 4)]
     if name in ("w4a8", "fp8-block"):
         tall = [(64, 128, 4), (128, 128, 8)]
-    for (block_n, block_k, warps), (room, residents) in itertools.product(tall, ROOMS):
+    for (block_n, block_k, warps), room in itertools.product(tall, (48, 96, 192)):
         block_m = min(max(16, m), 128 if warps == 4 else 256)
         step = (block_n + block_m * (2 if name == "w4a8" else 1)) * block_k
         layout = Narrow(
@@ -71,18 +71,12 @@ def narrow_configs(name: str, m: int, n: int, k: int) -> Iterator[Narrow]:
         tiles = -(-n // block_n) * -(-m // block_m)
         for split in splits(tiles, k // block_k, block_m * block_n):
             yield from started(replace(layout, split=split))
-        for resident in residents:
-            yield from started(replace(layout, resident=resident))
-
-
-ROOMS = [(48, (3,)), (96, (2,)), (192, (1,))]
-"""KiB of shared memory of a program, and how many programs a multiprocessor then holds."""
 
 
 def started(layout: Narrow) -> Iterator[Narrow]:
     """Yield a layout that starts when the program before it has ended, or while it ends."""
     yield layout
-    for late, ahead in ((False, 512), (False, 1024), (True, 512), (True, 1024)):
+    for late, ahead in ((False, 1024), (True, 512)):
         yield replace(layout, pdl=True, late=late, prefetch=ahead)
 
 
@@ -104,7 +98,7 @@ WIDE = {
         (64, 64, 4, 3, 1, 3),
     ],
     "large": [(128, 256, 8, 3, 1, 1), (128, 256, 8, 4, 2, 1), (256, 128, 8, 3, 1, 1)],
-    "int8": [(128, 128, 8, 3, 2, 2), (128, 128, 4, 3, 2, 2)],
+    "twos": [(128, 128, 8, 3, 2, 2), (128, 128, 4, 3, 2, 2)],
     "middle": [
         (128, 128, 8, 4, 1, 1),
         (128, 128, 8, 3, 2, 2),
@@ -118,22 +112,21 @@ WIDE = {
 """Inputs and rows of a tile, warps, stages, subtiles, programs per multiprocessor."""
 
 
-THIN = [(32, 128, 12), (32, 256, 8), (16, 256, 8)]
+THIN = [(32, 128, 12), (32, 256, 8)]
 """Rows of a tile, bytes per step, stages: for few inputs and few rows."""
 
 
 def wide_configs(name: str, m: int) -> Iterator[Wide]:
     """Yield layouts in which programs stay."""
     if m <= 64:
-        for ahead, tile, flatten in itertools.product((None, 1024, 2048), THIN, (True, False)):
-            block_n, block_k, stages = tile
+        for ahead, (block_n, block_k, stages) in itertools.product((None, 1024), THIN):
             yield Wide(
                 block_m=64,
                 block_n=block_n,
                 block_k=block_k,
                 warps=4,
                 stages=stages,
-                flatten=flatten,
+                flatten=False,
                 precise=128 if name == "fp8" else 0,
                 pdl=ahead is not None,
                 prefetch=ahead or 0,
@@ -145,11 +138,7 @@ def wide_configs(name: str, m: int) -> Iterator[Wide]:
         return
     for layout, group in itertools.product(wide_layouts("large"), (8, 16)):
         yield replace(layout, group_m=group)
-        if name == "w8a8" and layout.subtiles == 2:
-            yield replace(layout, group_m=group, block_k=256, stages=2)
-    if name == "w8a8":
-        for layout, group in itertools.product(wide_layouts("int8"), (8, 16)):
-            yield replace(layout, group_m=group)
+    yield from wide_layouts("twos")
     if m <= 1024:
         yield from wide_layouts("middle")
 
@@ -250,11 +239,7 @@ def _compile(job: tuple[str, int, Config]) -> str | None:
     name, m, config = job
     try:
         _, weight = made(name, 512, 4096)
-        given = inputs(name, m, 4096)
-        shared = isinstance(config, Narrow) and config.resident
-        splits = [replace(config, resident=0, split=s) for s in (2, 4)] if shared else [config]
-        for compiled in splits:  # how many share a tile is compiled in, and depends on the shape
-            multiply_scaled(*given, weight, torch.bfloat16, compiled)
+        multiply_scaled(*inputs(name, m, 4096), weight, torch.bfloat16, config)
         torch.cuda.synchronize()
     except Exception as error:  # noqa: BLE001 # a candidate that does not fit is left out
         return f"{name} {config}: {type(error).__name__} {str(error)[:120]}"
@@ -361,7 +346,7 @@ def short(config: Config) -> str:
     if isinstance(config, Narrow):
         pdl += " late" if config.late else ""
         marks = (" tma" if config.tma else "") + pdl
-        return f"narrow {size} /{config.split} r{config.resident}{marks}"
+        return f"narrow {size} /{config.split}{marks}"
     marks = ("f" if config.flatten else "") + (f"h{config.subtiles}" if config.subtiles > 1 else "")
     return f"wide {size} g{config.group_m} {marks} r{config.resident} p{config.precise}{pdl}"
 

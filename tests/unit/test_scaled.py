@@ -18,8 +18,6 @@ NAMES = ["fp8", "fp8-block", "w8a8", "w4a8"]
 CONFIGS: dict[str, Config] = {
     "whole": Narrow(block_m=16, block_n=64, block_k=128),
     "split": Narrow(block_m=16, block_n=64, block_k=128, split=3),
-    "shared": Narrow(block_m=16, block_n=64, block_k=128, resident=1),
-    "crowded": Narrow(block_m=16, block_n=64, block_k=128, resident=2),
     "described": Narrow(block_m=32, block_n=64, block_k=256, split=2, tma=True),
     "wide": Wide(block_m=32, block_n=64),
     "halves": Wide(block_m=32, block_n=64, subtiles=2),

@@ -111,14 +111,15 @@ def _run_narrow(
     codes: Tensor, scale: Tensor, weight: PackedWeight, out: Tensor, config: Narrow
 ) -> None:
     config = _in_blocks(weight, config)
-    width = weight.codes.shape[1]
-    chunks = triton.cdiv(width, config.block_k)
+    block_k, width = config.block_k, weight.codes.shape[1]
     tiles = triton.cdiv(weight.rows, config.block_n) * triton.cdiv(len(codes), config.block_m)
-    each = _share(codes.device, config, tiles, chunks)
+    split = min(config.split, triton.cdiv(width, block_k))
+    if tiles > COUNTERS or tiles * split * config.block_m * config.block_n > PARTS:
+        split = 1
     room = workspace(codes.device)
     whole = codes.element_size() * weight.columns == width * (2 if _kind(weight) == "group" else 1)
-    described = TensorDescriptor.from_tensor(weight.codes, [config.block_n, config.block_k])
-    narrow[triton.cdiv(tiles * chunks, each),](
+    described = TensorDescriptor.from_tensor(weight.codes, [config.block_n, block_k])
+    narrow[tiles, split](
         codes,
         weight.codes,
         described if config.tma else None,
@@ -133,17 +134,16 @@ def _run_narrow(
         width,
         weight.scale.shape[-1],
         _step(scale),
-        each,
         KIND=_kind(weight),
         ROWS=weight.scheme.rows or 1,
         BLOCK_M=config.block_m,
         BLOCK_N=config.block_n,
-        BLOCK_K=config.block_k,
-        PIECES=_pieces(chunks, each),
-        EVEN=whole and width % config.block_k == 0,
+        BLOCK_K=block_k,
+        SPLIT=split,
+        EVEN=whole and width % block_k == 0,
         TMA=config.tma,
         STAGES=config.stages,
-        PRECISE=min(config.precise, config.block_k) if codes.dtype != torch.int8 else 0,
+        PRECISE=min(config.precise, block_k) if codes.dtype != torch.int8 else 0,
         ASM=COMPILED,
         PDL=config.pdl and COMPILED,
         LATE=config.late,
@@ -152,26 +152,6 @@ def _run_narrow(
         num_stages=config.stages,
         launch_pdl=config.pdl,
     )
-
-
-def _share(device: torch.device, config: Narrow, tiles: int, chunks: int) -> int:
-    """Return how many of the ``tiles`` x ``chunks`` steps a program does."""
-    programs = tiles * min(config.split, chunks)
-    if config.resident and tiles * chunks > config.resident:
-        programs = min(tiles * chunks, _multiprocessors(device) * config.resident)
-    fits = 2 * programs * config.block_m * config.block_n <= PARTS and tiles <= COUNTERS
-    return triton.cdiv(tiles * chunks, programs) if fits else chunks
-
-
-def _pieces(chunks: int, each: int) -> int:
-    """Return among how many programs that do ``each`` steps a tile of ``chunks`` may be shared.
-
-    Rounded up to a power of two: programs are compiled for it.
-    """
-    if each % chunks == 0:
-        return 1
-    most = chunks // each if chunks % each == 0 else (chunks - 2) // each + 2
-    return 1 << (most - 1).bit_length()
 
 
 def _multiprocessors(device: torch.device) -> int:

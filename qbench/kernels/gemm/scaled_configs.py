@@ -24,9 +24,7 @@ class Narrow(Struct, frozen=True, kw_only=True, tag="narrow", tag_field="program
     block_k: int
     """Bytes of a row per step."""
     split: int = 1
-    """Programs that share the columns of a tile, where ``resident`` is 0."""
-    resident: int = 0
-    """Programs per multiprocessor, which share all tiles evenly."""
+    """Programs that share the columns of a tile."""
     warps: int = 4
     stages: int = 4
     tma: bool = False

@@ -1,9 +1,9 @@
 """Products of few rows with 8-bit inputs: the weight streams once, its rows on the matrix unit.
 
-The weight is the left operand, so that the 64 rows that a Hopper matrix unit wants are the
-weight's, whatever M is. Programs share the work evenly (stream-K, arXiv 2301.03598): where a tile
-of BLOCK_N rows is shared, each piece leaves its sums in a workspace, and the last to arrive adds
-all pieces in their order, so results do not depend on who was last.
+A program takes BLOCK_N rows of the weight and a piece of its columns. The weight is the left
+operand, so that the 64 rows that a Hopper matrix unit wants are the weight's, whatever M is. Where
+columns are split, each piece leaves its sums in a workspace; the last to arrive adds all pieces in
+their order, so results do not depend on who was last.
 
 Scales, by ``KIND``:
 
@@ -128,35 +128,7 @@ def _scaled_sums(
     return acc
 
 
-@triton.jit
-def _add_up(acc, parts, arrivals, tile, program, each, chunks, PIECES: tl.constexpr):
-    """Leave ``acc`` for the others of a tile; return all sums, and whether they are all there.
-
-    Programs ``first`` to ``last`` share the tile. One that began in an earlier tile keeps this
-    piece in its second place.
-    """
-    BLOCK_N: tl.constexpr = acc.shape[0]
-    BLOCK_M: tl.constexpr = acc.shape[1]
-    first = (tile * chunks) // each
-    last = ((tile + 1) * chunks - 1) // each
-    spot = tl.arange(0, BLOCK_N)[:, None] * BLOCK_M + tl.arange(0, BLOCK_M)[None, :]
-    place = 2 * program + (program * each < tile * chunks).to(tl.int32)
-    tl.store(parts + place * (BLOCK_N * BLOCK_M) + spot, acc, cache_modifier=".cg")
-    tl.debug_barrier()
-    whole = tl.atomic_add(arrivals + tile, 1, sem="acq_rel") == last - first
-    if whole:
-        tl.store(arrivals + tile, 0)
-        acc = tl.zeros_like(acc)
-        for piece in tl.static_range(PIECES):
-            owner = first + piece
-            place = 2 * owner + (owner * each < tile * chunks).to(tl.int32)
-            at = parts + place * (BLOCK_N * BLOCK_M) + spot
-            there = spot < (last + 1 - owner) * (BLOCK_N * BLOCK_M)
-            acc += tl.load(at, mask=there, other=0.0, cache_modifier=".cg")
-    return acc, whole
-
-
-@triton.jit(do_not_specialize=["M", "X_STEP", "each"])
+@triton.jit(do_not_specialize=["M", "X_STEP"])
 def narrow(
     x,
     w,
@@ -172,13 +144,12 @@ def narrow(
     WIDTH,
     N_SCALE,
     X_STEP,
-    each,
     KIND: tl.constexpr,
     ROWS: tl.constexpr,
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
-    PIECES: tl.constexpr,
+    SPLIT: tl.constexpr,
     EVEN: tl.constexpr,
     TMA: tl.constexpr,
     STAGES: tl.constexpr,
@@ -190,80 +161,89 @@ def narrow(
 ):
     """Write ``x`` (M, K) times ``w`` (N, K) transposed, scaled, to ``out`` (M, N).
 
-    ``w`` has WIDTH bytes a row, filled up with zeros. Steps of BLOCK_K bytes are counted through
-    all tiles; a program does ``each`` of them, of one tile or of neighbours.
+    ``w`` has WIDTH bytes a row, filled up with zeros.
     """
-    program = tl.program_id(0)
+    tile = tl.program_id(0)
+    piece = tl.program_id(1)
     across = (N + BLOCK_N - 1) // BLOCK_N
-    chunks = (WIDTH + BLOCK_K - 1) // BLOCK_K
-    step = program * each
-    end = tl.minimum(step + each, across * ((M + BLOCK_M - 1) // BLOCK_M) * chunks)
+    row = (tile % across) * BLOCK_N
+    token = (tile // across) * BLOCK_M
+    ns = row + tl.arange(0, BLOCK_N)
+    ms = token + tl.arange(0, BLOCK_M)
     ks = tl.arange(0, BLOCK_K)
+    chunks = (WIDTH + BLOCK_K - 1) // BLOCK_K
+    each = (chunks + SPLIT - 1) // SPLIT
+    first = piece * each
+    last = tl.minimum(first + each, chunks)
+    w_at = w + tl.minimum(ns, N - 1)[:, None].to(tl.int64) * WIDTH + ks[None, :]
+    x_at = x + ms[None, :].to(tl.int64) * K + ks[:, None]
+    if KIND == "block":
+        w_scale_at = w_scale + (row // ROWS) * N_SCALE
+        x_scale_at = x_scale + ms * X_STEP
+    else:
+        w_scale_at = w_scale + ns
+        x_scale_at = x_scale + ms * X_STEP
     if PDL:
         if PREFETCH > 0:
-            ns = ((step // chunks) % across) * BLOCK_N + tl.arange(0, BLOCK_N)
-            begin = (step % chunks) * BLOCK_K
-            ahead = tl.minimum(tl.minimum(WIDTH - begin, each * BLOCK_K), PREFETCH)
-            prefetch(w + tl.minimum(ns, N - 1).to(tl.int64) * WIDTH + begin, ahead)
+            ahead = tl.minimum(tl.minimum(last * BLOCK_K, WIDTH) - first * BLOCK_K, PREFETCH)
+            prefetch(
+                w + tl.minimum(ns, N - 1).to(tl.int64) * WIDTH + first * BLOCK_K,
+                tl.maximum(ahead, 0),
+            )
         if not LATE:
             cuda.gdc_launch_dependents()
         cuda.gdc_wait()
-    while step < end:
-        tile = step // chunks
-        first = step % chunks
-        last = tl.minimum(chunks, first + end - step)
-        row = (tile % across) * BLOCK_N
-        ns = row + tl.arange(0, BLOCK_N)
-        ms = (tile // across) * BLOCK_M + tl.arange(0, BLOCK_M)
-        w_at = w + tl.minimum(ns, N - 1)[:, None].to(tl.int64) * WIDTH + ks[None, :]
-        x_at = x + ms[None, :].to(tl.int64) * K + ks[:, None]
-        x_scale_at = x_scale + ms * X_STEP
-        w_scale_at = w_scale + ((row // ROWS) * N_SCALE if KIND == "block" else ns)
-        if x.dtype.element_ty == tl.int8:
-            acc = tl.zeros((BLOCK_N, BLOCK_M), tl.int32)
-        else:
-            acc = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
-        acc = _scaled_sums(
-            acc,
-            x_at,
-            (ms < M)[None, :],
-            w_at,
-            w_desc,
-            x_scale_at,
-            w_scale_at,
-            ms < M,
-            ns < N,
-            row,
-            first,
-            last,
-            K,
-            WIDTH,
-            N_SCALE,
-            KIND,
-            BLOCK_N,
-            BLOCK_K,
-            EVEN,
-            TMA,
-            STAGES,
-            PRECISE,
-            ASM,
-        )
-        if PDL and LATE:
-            cuda.gdc_launch_dependents()
-        whole = True
-        if PIECES > 1:
-            whole = last - first == chunks
-            if not whole:
-                acc, whole = _add_up(acc, parts, arrivals, tile, program, each, chunks, PIECES)
+    if x.dtype.element_ty == tl.int8:
+        acc = tl.zeros((BLOCK_N, BLOCK_M), tl.int32)
+    else:
+        acc = tl.zeros((BLOCK_N, BLOCK_M), tl.float32)
+    acc = _scaled_sums(
+        acc,
+        x_at,
+        (ms < M)[None, :],
+        w_at,
+        w_desc,
+        x_scale_at,
+        w_scale_at,
+        ms < M,
+        ns < N,
+        row,
+        first,
+        last,
+        K,
+        WIDTH,
+        N_SCALE,
+        KIND,
+        BLOCK_N,
+        BLOCK_K,
+        EVEN,
+        TMA,
+        STAGES,
+        PRECISE,
+        ASM,
+    )
+    if PDL and LATE:
+        cuda.gdc_launch_dependents()
+    whole = True
+    if SPLIT > 1:
+        spot = tl.arange(0, BLOCK_N)[:, None] * BLOCK_M + tl.arange(0, BLOCK_M)[None, :]
+        mine = parts + tile * (SPLIT * BLOCK_N * BLOCK_M) + spot
+        tl.store(mine + piece * (BLOCK_N * BLOCK_M), acc, cache_modifier=".cg")
+        tl.debug_barrier()
+        whole = tl.atomic_add(arrivals + tile, 1, sem="acq_rel") == SPLIT - 1
         if whole:
-            y = acc.to(tl.float32)
-            if KIND != "block":
-                y *= tl.load(x_scale_at, mask=ms < M, other=0.0)[None, :]
-            if KIND == "channel":
-                y *= tl.load(w_scale_at, mask=ns < N, other=0.0)[:, None]
-            if KIND == "group":
-                y *= 512.0
-            there = (ns < N)[:, None] & (ms < M)[None, :]
-            at = out + ms[None, :].to(tl.int64) * N + ns[:, None]
-            tl.store(at, y.to(out.dtype.element_ty), mask=there)
-        step += last - first
+            tl.store(arrivals + tile, 0)
+            acc = tl.load(mine, cache_modifier=".cg")
+            for other in tl.static_range(1, SPLIT):
+                acc += tl.load(mine + other * (BLOCK_N * BLOCK_M), cache_modifier=".cg")
+    if whole:
+        y = acc.to(tl.float32)
+        if KIND != "block":
+            y *= tl.load(x_scale_at, mask=ms < M, other=0.0)[None, :]
+        if KIND == "channel":
+            y *= tl.load(w_scale_at, mask=ns < N, other=0.0)[:, None]
+        if KIND == "group":
+            y *= 512.0
+        there = (ns < N)[:, None] & (ms < M)[None, :]
+        at = out + ms[None, :].to(tl.int64) * N + ns[:, None]
+        tl.store(at, y.to(out.dtype.element_ty), mask=there)
