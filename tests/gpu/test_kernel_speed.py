@@ -48,6 +48,21 @@ def test_memory_of_graphs_that_are_gone_is_not_asked_for_again() -> None:
         del starts
 
 
+def test_what_a_graph_reads_stays_its_own() -> None:
+    def ones(x: torch.Tensor) -> torch.Tensor:
+        return sums.copy_(x.sum())
+
+    sums = torch.zeros((), device="cuda")
+    ones(torch.ones(1 << 24, device="cuda"))
+    start = Graphs().capture([ones], [torch.ones(1 << 24, device="cuda")], 1)
+    torch.cuda.empty_cache()
+    others = [torch.zeros(1 << 24, device="cuda") for _ in range(8)]
+    start()
+    torch.cuda.synchronize()
+    assert float(sums) == 1 << 24
+    del others
+
+
 def test_a_call_that_reads_twice_as_much_takes_twice_as_long() -> None:
     numbers = [torch.rand(1 << 26, device="cuda") for _ in range(2)]
     graphs = Graphs()

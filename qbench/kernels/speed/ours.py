@@ -9,10 +9,13 @@ from torch import Tensor
 from qbench.errors import Unsupported
 from qbench.kernels.checking.exact import quantized_weight
 from qbench.kernels.formats import Format
-from qbench.kernels.gemm.multiply import multiply, multiply_quantized
+from qbench.kernels.gemm.multiply import gpu_of, multiply, multiply_quantized
+from qbench.kernels.gemm.packing import layout_of
 from qbench.kernels.gemm.scaled_configs import find_config
+from qbench.kernels.gemm.tuning import configured
 from qbench.kernels.linear import Inputs
 from qbench.kernels.quant_linear import QuantLinear, packed, program
+from qbench.kernels.schemes import Scheme
 from qbench.kernels.speed.contestant import Contestant, Product
 from qbench.kernels.speed.work import rounds_inputs
 
@@ -66,13 +69,28 @@ def given(fmt: Format, x: Tensor) -> tuple[Tensor, Tensor, torch.dtype]:
 def told(fmt: Format, n: int, k: int, m: int) -> tuple[str, str]:
     """Return the program that a product runs, and its tile sizes, as the tuned tables say."""
     weights = fmt.weights
-    if weights is None or not rounds_inputs(fmt):
-        return "multiply", ""
-    measured = {"e4m3": "fp8", "int8": "w8a8", "int4": "w4a8"}
-    name = "fp8-block" if weights.strategy == "block" else measured[weights.element]
-    found = msgspec.to_builtins(find_config(name, n, k, m))
-    program = f"scaled {found.pop('program')}"
+    if weights is None:
+        return "", ""
+    if rounds_inputs(fmt):
+        found = msgspec.to_builtins(find_config(_scaled_name(weights), n, k, m))
+        program = f"scaled {found.pop('program')}"
+    else:
+        gpu = gpu_of(torch.device("cuda"))
+        found = msgspec.to_builtins(configured(gpu, _weight_only_name(weights), n, k, m))
+        program = found.pop("program")
     return program, " ".join(f"{part}={value}" for part, value in found.items())
+
+
+def _scaled_name(scheme: Scheme) -> str:
+    """Return the name of a kernel with 8-bit inputs in its tuned table."""
+    measured = {"e4m3": "fp8", "int8": "w8a8", "int4": "w4a8"}
+    return "fp8-block" if scheme.strategy == "block" else measured[scheme.element]
+
+
+def _weight_only_name(scheme: Scheme) -> str:
+    """Return the name of a kernel with 16-bit inputs in its tuned table."""
+    kind = f"{layout_of(scheme).kind}{'' if scheme.symmetric else 'z'}"
+    return f"{kind}/{scheme.group or 'channel'}"
 
 
 CONTESTANTS = (

@@ -111,7 +111,7 @@ class Graphs:
                 kept = made
         del kept, made
         self._alive.add(graph)
-        return lambda: _replayed(graph)
+        return Replay(graph, products, inputs)
 
     def _pool(self) -> Any:
         """Return the memory of a graph that is alive; it is gone with the last of them."""
@@ -120,13 +120,27 @@ class Graphs:
         return torch.cuda.graph_pool_handle()
 
 
-def _replayed(graph: torch.cuda.CUDAGraph) -> Callable[[], float]:
-    begin = torch.cuda.Event(enable_timing=True)
-    end = torch.cuda.Event(enable_timing=True)
-    begin.record()
-    graph.replay()
-    end.record()
-    return lambda: float(begin.elapsed_time(end)) / 1e3
+class Replay:
+    """A captured graph that can be started, and what it reads.
+
+    A graph holds addresses alone: memory that nobody else holds would be given to others, or back
+    to the driver, while the graph still reads it.
+    """
+
+    def __init__(
+        self, graph: torch.cuda.CUDAGraph, products: Sequence[Product], inputs: Sequence[Any]
+    ) -> None:
+        self._graph = graph
+        self._read = (tuple(products), tuple(inputs))
+
+    def __call__(self) -> Callable[[], float]:
+        """Start a replay; what is returned gives its seconds once the GPU is done."""
+        begin = torch.cuda.Event(enable_timing=True)
+        end = torch.cuda.Event(enable_timing=True)
+        begin.record()
+        self._graph.replay()
+        end.record()
+        return lambda: float(begin.elapsed_time(end)) / 1e3
 
 
 def this_gpu() -> Machine:
