@@ -10,8 +10,8 @@ from msgspec import Struct
 from torch import Tensor, nn
 
 from qbench.kernels.formats import FORMATS
+from qbench.kernels.gemm.packing import pack_weight
 from qbench.kernels.packing import layout_of, unpack
-from qbench.kernels.quant_linear import program
 from qbench.kernels.reference import Quantized
 from qbench.kernels.schemes import Scheme
 from qbench.kernels.vllm_gpu_operators import taken_apart
@@ -60,7 +60,7 @@ class Served:
 
     def __init__(self, layer: nn.Module, made: Quantized, inputs: Inputs) -> None:
         """Pack ``made`` and keep it in ``layer`` instead of what the checkpoint brought."""
-        parts = taken_apart(program("pack_weight")(made))
+        parts = taken_apart(pack_weight(made))
         self.prepared = Prepared(inputs)
         self.names = tuple(f"qbench_{name}" for name in parts.tensors)
         self.rows, self.rest, self.factor = parts.rows, parts.rest, parts.factor

@@ -19,11 +19,13 @@ from torch.library import Library, register_fake
 
 from qbench.errors import Unsupported
 from qbench.kernels.activation.fourbits import rotate_round
+from qbench.kernels.activation.quantizing import quantize_tokens
+from qbench.kernels.activation.rotating import rotate_quantize
 from qbench.kernels.gemm.multiply import multiply
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.reference import fake_quantize
 from qbench.kernels.rotation import rotate
-from qbench.kernels.schemes import Scheme
+from qbench.kernels.schemes import Element, Scheme
 
 _LIBRARY: Any = Library("qbench_vllm", "DEF")  # type: ignore[no-untyped-call]
 _LIBRARY.define("inputs(Tensor x, Tensor? shared, int block, str scheme) -> Tensor")
@@ -81,13 +83,22 @@ def _product(x: Tensor, parts: Sequence[Tensor], factor: Tensor, rows: int, rest
 def _inputs(x: Tensor, shared: Tensor | None, block: int, scheme: str) -> Tensor:
     """Return x (M, K) rotated by blocks of ``block``, if any, and rounded, if at all."""
     x, how = x.contiguous(), _scheme(scheme)
-    if how is not None:
-        try:
-            return rotate_round(x, block or None, how, shared=shared)
-        except Unsupported:
-            pass
-    turned = rotate(x, block) if block else x.clone()
-    return turned if how is None else fake_quantize(turned, how, global_scale=shared, checked=False)
+    if how is None:
+        return rotate(x, block) if block else x.clone()
+    if how.strategy == "token":
+        return _by_token(x, block, how.element)
+    try:
+        return rotate_round(x, block or None, how, shared=shared)
+    except Unsupported:
+        turned = rotate(x, block) if block else x
+        return fake_quantize(turned, how, global_scale=shared, checked=False)
+
+
+def _by_token(x: Tensor, block: int, element: Element) -> Tensor:
+    """Return x rotated and rounded to 8 bits by token, in its own type."""
+    made = rotate_quantize(x, block, element) if block else quantize_tokens(x, element)
+    codes, scale = made
+    return (codes.float() * scale).to(x.dtype)
 
 
 def _product_shape(

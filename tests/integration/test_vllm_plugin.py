@@ -23,7 +23,7 @@ ROWS, COLUMNS = 64, 192
 GLOBAL_SCALE = 448.0 * 6 / 9
 
 INSIDE = """
-import os, sys
+import inspect, os, sys
 import torch
 from safetensors.torch import load_file, save_file
 from vllm.model_executor.kernels import linear
@@ -41,10 +41,12 @@ TYPES = {2: scalar_types.uint2b2, 3: scalar_types.uint3b4, 4: scalar_types.uint4
 
 
 def integers(name, groups):
+    named = linear.MPLinearLayerConfig.__dataclass_fields__
     config = linear.MPLinearLayerConfig(
         full_weight_shape=(columns, rows), partition_weight_shape=(columns, rows),
         weight_type=TYPES[int(name.lstrip("wint")[0])], act_type=torch.bfloat16,
-        group_size=-1 if groups == 1 else columns // groups, zero_points=False)
+        group_size=-1 if groups == 1 else columns // groups, zero_points=False,
+        **({"has_g_idx": False} if "has_g_idx" in named else {}))
     return linear.choose_mp_linear_kernel(config)(config, "weight_packed", "weight_scale")
 
 
@@ -58,7 +60,9 @@ for name in names:
     if name.startswith("nvfp4"):
         kernel = nvfp4.CompressedTensorsW4A4Fp4(use_a16=name.endswith("a16"))
     elif name == "mxfp8":
-        kernel = linear.init_mxfp8_linear_kernel(weight_shape=(rows, columns))
+        wanted = inspect.signature(linear.init_mxfp8_linear_kernel).parameters
+        shape = {"weight_shape": (rows, columns)} if "weight_shape" in wanted else {}
+        kernel = linear.init_mxfp8_linear_kernel(**shape)
     elif "fp4" in name:
         layer.weight = layer.weight_packed
         kernel = linear.init_mxfp4_linear_kernel()

