@@ -118,7 +118,7 @@ def _start(
     packed: bool,
 ) -> None:
     tokens, columns = x.shape
-    _four_bits[(programs(x),)](
+    _four_bits[(programs(x, each=8),)](
         x,
         made,
         scale,

@@ -91,13 +91,14 @@ def rotation_warps(columns: int, values: int = 32) -> int:
     return min(many, 16) if rows(columns) > 32 else 2
 
 
-def programs(x: Tensor) -> int:
-    """Return how many rotating programs share the tokens: as many as are there at a time, up to 4.
+def programs(x: Tensor, each: int | None = None) -> int:
+    """Return how many rotating programs share the tokens: ``each`` a multiprocessor.
 
-    Each loads its next tokens while it works on one.
+    By default as many as are there at a time, up to 4: each loads its next tokens while it works
+    on one.
     """
-    each = stages(x) * _token_bytes(x)
-    return min(len(x), min(max(_shared(x.device) // each, 1), 4) * _processors(x.device))
+    fit = _shared(x.device) // (stages(x) * _token_bytes(x))
+    return min(len(x), (each or min(max(fit, 1), 4)) * _processors(x.device))
 
 
 def stages(x: Tensor) -> int:
