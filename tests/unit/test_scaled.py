@@ -8,6 +8,7 @@ import torch
 os.environ["TRITON_INTERPRET"] = "1"
 pytest.importorskip("triton")
 
+from qbench.errors import ConfigError
 from qbench.kernels.formats import FORMATS, fitted
 from qbench.kernels.gemm.packing_bytes import pack_bytes, unpacked_bytes
 from qbench.kernels.gemm.scaled import multiply_scaled
@@ -60,3 +61,24 @@ def test_one_hot_inputs_give_the_weight_exactly(name: str, layout: str) -> None:
     made = multiply_scaled(torch.eye(256).to(kind), scale, packed, torch.float32, CONFIGS[layout])
     assert torch.equal(made, unpacked_bytes(packed).t())
     assert torch.equal(made.t(), dequantize(weights, torch.float32))
+
+
+def test_inputs_that_do_not_belong_to_the_weight_are_refused() -> None:
+    weights, inputs = _product("fp8", 3, 64, 256)
+    packed = pack_bytes(weights, inputs.scheme)
+    with pytest.raises(ConfigError, match="do not go with a fp8 weight"):
+        multiply_scaled(inputs.codes[:, :128].contiguous(), inputs.step, packed)
+    with pytest.raises(ConfigError, match="do not go with a fp8 weight"):
+        multiply_scaled(inputs.codes.view(torch.int8), inputs.step, packed)
+    with pytest.raises(ConfigError, match="without gaps"):
+        multiply_scaled(inputs.codes.t().contiguous().t(), inputs.step, packed)
+
+
+def test_one_scale_for_all_inputs_and_no_inputs() -> None:
+    weights, inputs = _product("w8a8", 5, 64, 256)
+    packed = pack_bytes(weights, inputs.scheme)
+    scale = torch.tensor([[0.25]])
+    made = multiply_scaled(inputs.codes, scale, packed, torch.float32)
+    wanted = inputs.codes.double() @ unpacked_bytes(packed).double().t() * 0.25
+    assert (made - wanted).norm() <= 1e-5 * wanted.norm()
+    assert multiply_scaled(inputs.codes[:0], inputs.step[:0], packed).shape == (0, 64)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from qbench.errors import ConfigError
+from qbench.errors import ConfigError, Unsupported
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.gemm.scaled_configs import Config, Narrow, Wide, find_config
 from qbench.kernels.gemm.scaled_narrow import narrow
@@ -38,6 +38,7 @@ def multiply_scaled(
 
     Raises:
         ConfigError: shapes or types that do not belong together.
+        Unsupported: the GPU has no E4M3 products.
 
     """
     _check(codes, scale, weight)
@@ -56,9 +57,14 @@ def kernel_name(weight: PackedWeight) -> str:
 
 def choose(weight: PackedWeight, m: int) -> Config:
     """Return the program's layout for ``m`` inputs."""
-    if weight.codes.is_cuda and torch.cuda.get_device_capability(weight.codes.device) < (9, 0):
-        return PLAIN
+    if not (9, 0) <= _capability(weight.codes.device) < (12, 0):
+        return PLAIN  # the table's layouts want the shared memory of a Hopper GPU
     return find_config(kernel_name(weight), weight.rows, weight.columns, m)
+
+
+def _capability(device: torch.device) -> tuple[int, int]:
+    """Return a GPU's compute capability; Hopper's where Triton interprets."""
+    return torch.cuda.get_device_capability(device) if device.type == "cuda" else (9, 0)
 
 
 def run(codes: Tensor, scale: Tensor, weight: PackedWeight, out: Tensor, config: Config) -> None:
@@ -81,6 +87,11 @@ def _check(codes: Tensor, scale: Tensor, weight: PackedWeight) -> None:
             f"Inputs {tuple(codes.shape)} {codes.dtype} with scales {tuple(scale.shape)} do not go "
             f"with a {kernel_name(weight)} weight {(weight.rows, weight.columns)}.",
             hint=f"Quantize them as the weight wants: {weight.activations}.",
+        )
+    if wanted.is_floating_point and _capability(codes.device) < (8, 9):
+        raise Unsupported(
+            "E4M3 products need compute capability 8.9 (Ada) or newer.",
+            hint="Use w8a8 here, or a weight-only format.",
         )
     if not (codes.is_contiguous() and scale.is_contiguous() and scale.dtype == torch.float32):
         raise ConfigError(
@@ -118,11 +129,11 @@ def _run_narrow(
         split = 1
     room = workspace(codes.device)
     whole = codes.element_size() * weight.columns == width * (2 if _kind(weight) == "group" else 1)
-    described = TensorDescriptor.from_tensor(weight.codes, [config.block_n, block_k])
+    tile = [config.block_n, block_k]
     narrow[tiles, split](
         codes,
         weight.codes,
-        described if config.tma else None,
+        TensorDescriptor.from_tensor(weight.codes, tile) if config.tma else None,
         out,
         scale,
         weight.scale,

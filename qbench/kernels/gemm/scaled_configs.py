@@ -14,7 +14,9 @@ import msgspec
 from msgspec import Struct
 
 
-class Narrow(Struct, frozen=True, kw_only=True, tag="narrow", tag_field="program"):
+class Narrow(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, tag="narrow", tag_field="program"
+):
     """The weight streams past few inputs (``scaled_narrow``)."""
 
     block_m: int
@@ -39,7 +41,7 @@ class Narrow(Struct, frozen=True, kw_only=True, tag="narrow", tag_field="program
     """Whether it lets the next one start when its sums are done, instead of at once."""
 
 
-class Wide(Struct, frozen=True, kw_only=True, tag="wide", tag_field="program"):
+class Wide(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="wide", tag_field="program"):
     """Programs that stay and walk over tiles of many inputs (``scaled_wide``)."""
 
     block_m: int

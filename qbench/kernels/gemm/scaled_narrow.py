@@ -184,12 +184,9 @@ def narrow(
         w_scale_at = w_scale + ns
         x_scale_at = x_scale + ms * X_STEP
     if PDL:
-        if PREFETCH > 0:
-            ahead = tl.minimum(tl.minimum(last * BLOCK_K, WIDTH) - first * BLOCK_K, PREFETCH)
-            prefetch(
-                w + tl.minimum(ns, N - 1).to(tl.int64) * WIDTH + first * BLOCK_K,
-                tl.maximum(ahead, 0),
-            )
+        ahead = tl.minimum(tl.minimum(last * BLOCK_K, WIDTH) - first * BLOCK_K, PREFETCH)
+        if ahead > 0:
+            prefetch(w + tl.minimum(ns, N - 1).to(tl.int64) * WIDTH + first * BLOCK_K, ahead)
         if not LATE:
             cuda.gdc_launch_dependents()
         cuda.gdc_wait()
