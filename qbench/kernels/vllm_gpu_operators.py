@@ -2,7 +2,8 @@
 
 vLLM compiles a model once and replays CUDA graphs of it, so nothing here waits for the GPU. All
 numbers that differ between layers of one shape come as tensors: then their graphs are the same,
-and are compiled once. ``factor`` lies in the CPU's memory, where reading it waits for nothing.
+and are compiled once. That is why these are not the operators of ``product_operators``, which take
+a weight's factor as a number. ``factor`` lies in the CPU's memory: reading it waits for nothing.
 """
 
 from __future__ import annotations
