@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import torch
+from msgspec import Struct
 from torch import Tensor
 
 from qbench.errors import Unsupported
@@ -72,13 +73,20 @@ def told(fmt: Format, n: int, k: int, m: int) -> tuple[str, str]:
     if weights is None:
         return "", ""
     if rounds_inputs(fmt):
-        found = msgspec.to_builtins(find_config(_scaled_name(weights), n, k, m))
-        program = f"scaled {found.pop('program')}"
-    else:
-        gpu = gpu_of(torch.device("cuda"))
-        found = msgspec.to_builtins(configured(gpu, _weight_only_name(weights), n, k, m))
-        program = found.pop("program")
-    return program, " ".join(f"{part}={value}" for part, value in found.items())
+        layout = find_config(_scaled_name(weights), n, k, m)
+        return f"scaled {type(layout).__name__.lower()}", _unusual(layout)
+    config = configured(gpu_of(torch.device("cuda")), _weight_only_name(weights), n, k, m)
+    return config.program, _unusual(config)
+
+
+def _unusual(config: Struct) -> str:
+    """Say what of a configuration is not as it is by default."""
+    said = (
+        f"{field.name}={getattr(config, field.name)}"
+        for field in msgspec.structs.fields(config)
+        if field.name != "program" and getattr(config, field.name) != field.default
+    )
+    return " ".join(said)
 
 
 def _scaled_name(scheme: Scheme) -> str:
