@@ -13,9 +13,9 @@ are microseconds per step by program, as the profiler saw them.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -70,13 +70,28 @@ Json = dict[str, Any]
 
 
 def main() -> None:
-    """Measure, print rows, keep them."""
+    """Measure each format in a process of its own, print rows, keep them.
+
+    So no format is timed with what another one left behind: memory, a profiler's hooks.
+    """
     wanted = _arguments()
-    exact_sums()
+    names = wanted.formats.split(",")
+    if len(names) == 1:
+        exact_sums()
+        _keep(measure(names[0], wanted), wanted)
+        return
     rows: list[Json] = []
-    for name in wanted.formats.split(","):
-        rows += measure(name, wanted)
+    for name in names:
+        part = Path(f"{wanted.out}.{name}")
+        told = [*sys.argv[1:], "--formats", name, "--out", str(part)]
+        subprocess.run([sys.executable, __file__, *told], check=True)  # noqa: S603 - itself
+        rows += json.loads(part.read_text())
+        part.unlink()
         Path(wanted.out).write_text(json.dumps(rows, indent=1))
+
+
+def _keep(rows: list[Json], wanted: argparse.Namespace) -> None:
+    Path(wanted.out).write_text(json.dumps(rows, indent=1))
     for row in rows:
         told = {key: value for key, value in row.items() if key not in LONG}
         print(json.dumps(told))
@@ -94,10 +109,10 @@ def measure(name: str, wanted: argparse.Namespace) -> list[Json]:
     head = {"format": name, "path": ran.path, "kernel": ran.kernel, "shape": wanted.shape}
     head |= {"start_s": round(time.perf_counter() - began, 1)}
     rows = [head | _row(model, slots, steps, batch, wanted) for batch in batches]
-    del model, slots, steps
-    gc.collect()
-    torch.cuda.empty_cache()
-    return [row | {"setting": _setting()} for row in rows]
+    setting = _setting()
+    for row, batch in zip(rows, batches, strict=True):  # when nothing is timed any more
+        row |= {"kernels": _kernels(steps, _places(batch, wanted)), "setting": setting}
+    return rows
 
 
 def _model(shape: Json, name: str) -> tuple[nn.Module, Ran]:
@@ -134,10 +149,13 @@ def _row(
         every = sorted(one[key] for one in found)
         row[key] = round(statistics.median(every), 4)
         row[f"{key}_spread"] = [round(every[0], 4), round(every[-1], 4)]
-    places = [(7, slot, wanted.prompt + wanted.tokens - 1) for slot in range(batch)]
-    with torch.inference_mode():
-        row |= {"step_ms": _step_ms(steps, places), "kernels": _kernels(steps, places)}
+    row["step_ms"] = _step_ms(steps, _places(batch, wanted))
     return row
+
+
+def _places(batch: int, wanted: argparse.Namespace) -> list[tuple[int, int, int]]:
+    """Return tokens, slots and positions at the last context."""
+    return [(7, slot, wanted.prompt + wanted.tokens - 1) for slot in range(batch)]
 
 
 def _asked(batcher: Batcher, batch: int, wanted: argparse.Namespace) -> dict[str, float]:
@@ -188,6 +206,7 @@ def _generation(tokens: list[int], heard: _Heard, most: int) -> Generation:
     )
 
 
+@torch.inference_mode()
 def _step_ms(steps: Steps, places: list[tuple[int, int, int]]) -> float:
     """Return the median time of one step on the GPU; each begins at the same context."""
     took = []
@@ -204,6 +223,7 @@ def _step_ms(steps: Steps, places: list[tuple[int, int, int]]) -> float:
     return round(statistics.median(took), 4)
 
 
+@torch.inference_mode()
 def _kernels(steps: Steps, places: list[tuple[int, int, int]]) -> dict[str, list[float]]:
     """Return calls per step and microseconds per step of each program."""
     with profile(activities=[ProfilerActivity.CUDA]) as seen:

@@ -1,15 +1,20 @@
 """Sequences for a batcher: asked for, and waited for."""
 
+from __future__ import annotations
+
 import queue
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
 from qbench.workers.embedded.batching import Batcher
 from qbench.workers.embedded.generation import Generation
-from qbench.workers.embedded.grammar import Guide
 from qbench.workers.embedded.sampling import Sampler
 from qbench.workers.embedded.scores import Scores
+
+if TYPE_CHECKING:  # llguidance is needed where there are grammars
+    from qbench.workers.embedded.grammar import Guide
 
 Made = tuple[Generation, "queue.Queue[tuple[list[int], str]]"]
 
