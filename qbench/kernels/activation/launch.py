@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 
 import torch
-import triton
 from torch import Tensor
 
 from qbench.errors import Unsupported
@@ -50,7 +49,7 @@ def require_element(x: Tensor, element: Element) -> None:
 
 def padded(columns: int) -> int:
     """Return the power of two that a program's row has."""
-    return max(int(triton.next_power_of_2(columns)), 128)
+    return max(1 << (columns - 1).bit_length(), 128)
 
 
 def warps(tokens: int, columns: int) -> int:

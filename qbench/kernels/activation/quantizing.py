@@ -63,7 +63,7 @@ def quantize_groups(x: Tensor) -> tuple[Tensor, Tensor]:
     codes = torch.empty_like(x, dtype=torch.float8_e4m3fn)
     scale = torch.empty(tokens, columns // GROUP, dtype=torch.float32, device=x.device)
     groups = scale.numel()
-    _quantize_groups[(triton.cdiv(groups, _GROUPS),)](
+    _quantize_groups[(-(-groups // _GROUPS),)](
         x, codes, scale, groups, _GROUPS, early(x), num_warps=2, **options(x)
     )
     return codes, scale

@@ -6,7 +6,6 @@ import math
 from functools import cache
 
 import torch
-import triton
 from torch import Tensor
 
 from qbench.kernels.decode.layout import SPLITS, Angles, Heads, Norms, Scratch
@@ -79,7 +78,7 @@ def turn(
 def take_likeliest(logits: Tensor, ids: Tensor, positions: Tensor, spare: Scratch) -> Tensor:
     """Find and advance in one launch; see ``pointwise.take_likeliest``."""
     rows, columns = logits.shape
-    parts = triton.cdiv(columns, CHOSEN)
+    parts = -(-columns // CHOSEN)
     peaks, places = spare.rows(rows * parts)
     found = torch.empty_like(ids)
     likeliest_program[rows, parts](
@@ -90,7 +89,7 @@ def take_likeliest(logits: Tensor, ids: Tensor, positions: Tensor, spare: Scratc
 
 
 def _power(count: int) -> int:
-    return int(triton.next_power_of_2(count))
+    return 1 << max(0, count - 1).bit_length()
 
 
 def splits_of(batch: int, heads: Heads) -> int:
@@ -120,7 +119,7 @@ def silu_multiply(gate_up: Tensor) -> Tensor:
     """Gate in one launch, many programs for each token; see ``pointwise.silu_multiply``."""
     tokens, both = gate_up.shape
     made = gate_up.new_empty(tokens, both // 2)
-    silu_program[triton.cdiv(both // 2, GATED), tokens](
+    silu_program[-(-both // (2 * GATED)), tokens](
         gate_up, made, both // 2, GATED=GATED, num_warps=2, **dependent(gate_up.device)
     )
     return made

@@ -123,8 +123,8 @@ def _run_narrow(
 ) -> None:
     config = _in_blocks(weight, config)
     block_k, width = config.block_k, weight.codes.shape[1]
-    tiles = triton.cdiv(weight.rows, config.block_n) * triton.cdiv(len(codes), config.block_m)
-    split = min(config.split, triton.cdiv(width, block_k))
+    tiles = -(-weight.rows // config.block_n) * -(-len(codes) // config.block_m)
+    split = min(config.split, -(-width // block_k))
     if tiles > COUNTERS or tiles * split * config.block_m * config.block_n > PARTS:
         split = 1
     room = workspace(codes.device)
@@ -179,7 +179,7 @@ def _run_wide(
     if out.element_size() == 4:  # a tile on its way out takes twice the room
         config = replace(config, stages=max(2, config.stages - 1), subtiles=2)
     n = weight.rows
-    tiles = triton.cdiv(len(codes), config.block_m) * triton.cdiv(n, config.block_n)
+    tiles = -(-len(codes) // config.block_m) * -(-n // config.block_n)
     store_tma = config.store_tma and n * out.element_size() % 16 == 0
     spelled, steps = weight.codes, weight.scale
     if _kind(weight) == "group":
@@ -222,7 +222,5 @@ def _spelled(weight: PackedWeight) -> Tensor:
     """Return int4 codes (N, K) in E4M3: a byte each, gone after the product."""
     group, (n, width) = weight.scheme.group or 128, weight.codes.shape
     spelled = weight.codes.new_empty(n, 2 * width)
-    spell[width // group, triton.cdiv(n, 32)](
-        weight.codes, spelled, n, width, GROUP=group, BLOCK_N=32
-    )
+    spell[width // group, -(-n // 32)](weight.codes, spelled, n, width, GROUP=group, BLOCK_N=32)
     return spelled.view(torch.float8_e4m3fn)

@@ -23,7 +23,7 @@ from qbench.workers.embedded.graphs import Flight, Steps
 CHUNK = 512
 """Most prompt tokens in one step: longer prompts are computed piecewise, others go on between."""
 
-GPU_CHUNK = 2048
+GPU_CHUNK = 4096
 """The same on a GPU, where fewer tokens would leave it waiting for the host."""
 
 WORTHWHILE = 64

@@ -166,6 +166,7 @@ class Step:
                 keys[None, piece.slot, :, :end],
                 values[None, piece.slot, :, :end],
                 attn_mask=self._mask(piece, query),
+                is_causal=_from_the_start(piece, query),
                 scale=scale,
                 enable_gqa=True,
             )
@@ -208,14 +209,23 @@ def _mask(piece: Piece, query: Tensor) -> Tensor | None:
 
     GPUs have kernels for 16-bit numbers that need no matrix for that.
     """
-    if piece.count == 1:
+    if piece.count == 1 or _from_the_start(piece, query):
         return None
     end = piece.past + piece.count
-    if query.is_cuda and query.element_size() == 2:
+    if _unmasked(query):
         return causal_lower_right(piece.count, end)
     reach = torch.arange(end, device=query.device)
     own = torch.arange(piece.past, end, device=query.device)
     return reach[None, :] <= own[:, None]
+
+
+def _from_the_start(piece: Piece, query: Tensor) -> bool:
+    """Whether a prompt begins here and a kernel knows what its tokens see."""
+    return piece.count > 1 and not piece.past and _unmasked(query)
+
+
+def _unmasked(query: Tensor) -> bool:
+    return query.is_cuda and query.element_size() == 2
 
 
 def attention(  # noqa: PLR0913, PLR0917 - the signature is transformers'
