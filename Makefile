@@ -4,6 +4,8 @@ VENV ?= .venv
 # torch's CPU build is a tenth of the CUDA one; for a GPU: make demo TORCH=torch TORCH_INDEX=
 TORCH ?= $(if $(filter Darwin,$(shell uname)),torch==2.13.0,torch==2.13.0+cpu)
 TORCH_INDEX ?= --extra-index-url https://download.pytorch.org/whl/cpu
+# torch for a GPU brings its own; on a CPU its interpreter runs the GPU programs in tests.
+TRITON ?= triton==3.9.0
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
@@ -21,6 +23,8 @@ $(READY): requirements.lock pyproject.toml
 		|| $(BIN)/pip install -q --disable-pip-version-check $(TORCH) $(TORCH_INDEX)
 	@$(BIN)/pip install -q --disable-pip-version-check -r requirements.lock
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@$(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/pip install -q --disable-pip-version-check $(TRITON) \
+		|| echo "No Triton for this machine: tests of GPU programs are skipped."
 	@touch $@
 
 demo: $(READY) ## set up and run the main job on the embedded engine (about seven minutes)

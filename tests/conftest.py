@@ -18,6 +18,9 @@ from sqlalchemy.exc import DBAPIError
 
 from qbench.workers.engines.process import free_port
 
+if not Path("/dev/nvidiactl").exists():  # read when Triton programs are defined: before any is
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 POSTGRES = os.environ.get(
     "QBENCH_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test"
 )

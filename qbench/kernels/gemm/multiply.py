@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -98,21 +99,17 @@ _TYPES = (torch.bfloat16, torch.float16)
 
 
 def _narrow(x: Tensor, weight: PackedWeight, config: Config, out: Tensor) -> None:
-    layout = layout_of(weight.scheme)
-    tokens = len(x)
-    block = min(config.tokens, max(8 if config.shares > 1 else 16, _power(tokens)))
-    if tokens > block:
-        for first in range(0, tokens, block):
-            some = slice(first, first + block)
-            _narrow(x[some], weight, config, out[some])
-        return
-    split, tiles = config.split, weight.codes.shape[1] // config.tall
-    if split * tokens * weight.rows > PARTS or tiles > COUNTERS:
+    layout, chunks = layout_of(weight.scheme), weight.codes.shape[0]
+    tokens, shares = len(x), math.gcd(config.shares, chunks)
+    block = min(config.tokens, max(8, _power(tokens)))
+    tall = max(config.tall, 64) if shares == 1 else config.tall
+    tiles, blocks = weight.codes.shape[1] // tall, -(-tokens // block)
+    split = min(config.split, chunks // shares)
+    if split * tokens * weight.rows > PARTS or tiles * blocks > COUNTERS:
         split = 1
     meet = workspace(x.device) if split > 1 else None
     early = x.is_cuda and torch.cuda.get_device_capability(x.device)[0] >= 9
-    chunks = weight.codes.shape[0]
-    narrow[(tiles, split)](
+    narrow[(tiles, split, blocks)](
         x,
         weight.codes,
         weight.high,
@@ -128,14 +125,14 @@ def _narrow(x: Tensor, weight: PackedWeight, config: Config, out: Tensor) -> Non
         weight.codes.shape[1],
         chunks,
         **_constants(layout, weight),
-        TALL=config.tall,
+        TALL=tall,
         BLOCK_M=block,
-        SHARES=config.shares,
+        SHARES=shares,
         SPLIT=split,
         STAGES=config.stages,
         AHEAD=config.ahead if early else 0,
         EARLY=early,
-        EVEN=weight.columns % layout.columns == 0 and chunks % config.shares == 0,
+        EVEN=weight.columns % layout.columns == 0,
         num_warps=config.warps,
         num_stages=config.stages,
         **({"launch_pdl": True} if early else {}),

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from qbench.kernels.gemm.decoding import decoded, dotted, group_scale
+from qbench.kernels.gemm.decoding import decoded, dotted, fetched, group_scale
 
 
 @triton.jit
@@ -84,25 +84,21 @@ def narrow(
     HEIGHT: tl.constexpr = SHARES * TALL
     SCALES: tl.constexpr = 1 if GROUPS <= 2 else GROUPS // 2
     EACH: tl.constexpr = SLICES // (GROUPS if GROUPS else 1)
-    SMALL: tl.constexpr = KIND == "mxfp4" or KIND == "nvfp4"
-    BYTES: tl.constexpr = PAIRS // (32 if KIND == "mxfp4" else 16)
+    PLAIN: tl.constexpr = GROUPS == 0 or KIND == "mxfp4" or KIND == "nvfp4"
     if EARLY:
         gdc_launch_dependents()
-    tile, part = tl.program_id(0), tl.program_id(1)
-    share = tl.cdiv(CHUNKS, SHARES)
+    tile, part, block = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    share = CHUNKS // SHARES
     first, last = part * share // SPLIT, (part + 1) * share // SPLIT
-    high_row = tl.arange(0, HEIGHT)
-    begins = high_row // TALL * share
-    rows = tile * TALL + high_row % TALL
+    line = tl.arange(0, HEIGHT)
+    rows = line // TALL * share * ROWS + tile * TALL + line % TALL
     if AHEAD:
-        line = tl.arange(0, HEIGHT * AHEAD)
-        ahead = tl.minimum(first + line // HEIGHT, last - 1) + line % HEIGHT // TALL * share
-        spot = ahead.to(tl.int64) * ROWS + tile * TALL + line % TALL
-        asked(codes_ptr + spot * WORDS)
+        ask = tl.arange(0, HEIGHT * AHEAD)
+        chunk = tl.minimum(first + ask // HEIGHT, last - 1) + ask % HEIGHT // TALL * share
+        asked(codes_ptr + (chunk * ROWS + tile * TALL + ask % TALL).to(tl.int64) * WORDS)
     if EARLY:
         gdc_wait()
-    words_of = tl.arange(0, WORDS)[None, :]
-    tokens = tl.arange(0, BLOCK_M)
+    tokens = block * BLOCK_M + tl.arange(0, BLOCK_M)
     if SHARES == 1:
         columns = tl.arange(0, PAIRS)[:, None]
         token = tokens[None, :]
@@ -114,50 +110,22 @@ def narrow(
         acc = tl.zeros((SHARES, TALL, BLOCK_M), tl.float32)
     empty = tl.zeros_like(acc)
     for c in tl.range(first, last, num_stages=STAGES):
-        at = (begins + c).to(tl.int64) * ROWS + rows
-        known = begins + c < CHUNKS
-        some = known[:, None]
-        if EVEN:
-            words = tl.load(
-                codes_ptr + at[:, None] * WORDS + words_of, eviction_policy="evict_first"
-            )
-        else:
-            words = tl.load(codes_ptr + at[:, None] * WORDS + words_of, mask=some, other=0)
-        high = words
-        if KIND == "int3":
-            third = tl.load(high_ptr + at[:, None] * WORDS + words_of, mask=some, other=0)
-            high = third.to(tl.int32) & 0xFFFF
-            high = high | (high << 8)
-        zeros = words
-        if KIND == "int4 with zeros":
-            zeros = tl.load(zero_ptr + at, mask=known, other=0)
-        scales = words
-        if SMALL:
-            across = tl.arange(0, BYTES)[None, :]
-            if EVEN:
-                scales = tl.load(scale_ptr + at[:, None] * BYTES + across)
-            else:
-                scales = tl.load(scale_ptr + at[:, None] * BYTES + across, mask=some, other=0)
+        at = (rows + c * ROWS).to(tl.int64)
+        words, high, scales, zeros = fetched(
+            codes_ptr, high_ptr, scale_ptr, zero_ptr, at, 0, KIND, WORDS, 1, "evict_first"
+        )
         for i in tl.static_range(SLICES):
             k = columns + (c * SLICES + i) * PAIRS
             inside = token < M if EVEN else (token < M) & (k < K)
             xs = tl.load(x_ptr + token * K + k, mask=inside, other=0.0)
-            zero = zeros
-            if KIND == "int4 with zeros":
-                zero = ((zeros >> (8 * (i // EACH))) & 0xFF).to(tl.float32)[:, None]
-            w = decoded(words, high, scales, zero, i, KIND, FLOAT)
-            if GROUPS == 0 or SMALL:
+            w = decoded(words, high, scales, zeros, i, KIND, EACH, FLOAT)
+            if PLAIN:
                 acc = product(w, xs, acc, SHARES)
             else:
-                part_sum = product(w, xs, empty if i % EACH == 0 else part_sum, SHARES)  # noqa: F821
+                some = product(w, xs, empty if i % EACH == 0 else some, SHARES)  # noqa: F821
                 if i % EACH == EACH - 1:
-                    if EVEN:
-                        pair = tl.load(scale_ptr + at * SCALES + i // EACH // 2)
-                    else:
-                        pair = tl.load(
-                            scale_ptr + at * SCALES + i // EACH // 2, mask=known, other=0
-                        )
-                    acc += part_sum * spread(group_scale(pair, i // EACH % 2), SHARES)
+                    pair = tl.load(scale_ptr + at * SCALES + i // EACH // 2)
+                    acc += some * spread(group_scale(pair, i // EACH % 2), SHARES)
     if SHARES > 1:
         acc = tl.sum(acc, axis=0)
     outs = tile * TALL + tl.arange(0, TALL)
@@ -170,10 +138,11 @@ def narrow(
     else:
         tl.store(parts_ptr + part * M * N + spots, acc, mask=mask)
         tl.debug_barrier()
-        if tl.atomic_add(arrived_ptr + tile, 1, sem="acq_rel") == SPLIT - 1:
+        counter = arrived_ptr + block * tl.num_programs(0) + tile
+        if tl.atomic_add(counter, 1, sem="acq_rel") == SPLIT - 1:
             total = tl.zeros((TALL, BLOCK_M), tl.float32)
             for p in tl.static_range(SPLIT):
                 own = parts_ptr + p * M * N + spots
                 total += tl.load(own, mask=mask, other=0.0, cache_modifier=".cg")
             tl.store(out_ptr + spots, (total * factor).to(FLOAT), mask=mask)
-            tl.atomic_xchg(arrived_ptr + tile, 0)
+            tl.atomic_xchg(counter, 0)

@@ -8,7 +8,8 @@ any number of rows reads of a chunk is one piece of memory.
 
 Scales of integers are 16-bit floats, two to a word, int32 (chunks, rows, words of scales). Scales
 of E2M1 are bytes, byte i of a word for slice i: for MXFP4 exponents, moved so that the largest of
-the matrix is 254, the difference being in ``factor``; for NVFP4 E4M3 as they are.
+the matrix is 254, the difference being in ``factor``; for NVFP4 5 bits of exponent and 3 of
+mantissa, which hold every positive E4M3 number as a normal one: the least, 2^-9, is 0.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ Kind = Literal["int8", "int4", "int3", "int2", "mxfp4", "nvfp4"]
 
 ROWS = 128
 """Rows are filled up to a multiple of this."""
+SMALLEST = (127 - 9) << 3
+"""2^-9 in bfloat16, without the four bits that E4M3 scales do not use."""
 
 
 class Layout(Struct, frozen=True, kw_only=True):
@@ -152,7 +155,7 @@ def _scales(quantized: Quantized, layout: Layout) -> tuple[Tensor, float]:
         stored = (exponents - top + 254).clamp_min(0)
         return _bytes(stored, layout), 2.0 ** (top - 1)
     if layout.kind == "nvfp4":
-        stored = scale.to(torch.float8_e4m3fn).view(torch.uint8).int()
+        stored = (scale.bfloat16().view(torch.int16).int() >> 4) - SMALLEST
         return _bytes(stored, layout), 256.0 / float(quantized.global_scale)  # type: ignore[arg-type]
     if not layout.groups:
         return pad(scale.float().flatten(), (0, -len(scale) % ROWS)), 1.0

@@ -1,8 +1,9 @@
 """Which program, with which numbers, for a product: looked up, never searched for when serving.
 
 A table holds what was fastest on one GPU for the shapes that were tried
-(``scripts/tune_kernels.py``). A shape or a GPU that was not tried takes the entry nearest to it by
-bytes and by rows of inputs; a kernel without a table takes `fallback`.
+(``scripts/tune_kernels.py``). A shape that was not tried takes the entry nearest to it, a GPU
+without a table the H100's, and a kernel without entries those of 4-bit integers; what has more
+rows of inputs than any entry takes `fallback`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Literal
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
 
 Program = Literal["narrow", "wide", "unpack"]
 
@@ -63,16 +63,20 @@ def table_of(gpu: str) -> Table:
     return msgspec.json.decode(file.read_bytes(), type=Table)
 
 
+LIKE = "int4/128"
+"""Whose entries serve a kernel that has none: codes of 4 bits, decoded like any other."""
+
+
 @functools.cache
 def configured(gpu: str, kernel: str, n: int, k: int, m: int) -> Config:
     """Return the configuration of a product (m, k) x (n, k) of a kernel on a GPU."""
-    entries = table_of(gpu).get(kernel, ())
-    if not entries:
+    table = table_of(gpu)
+    entries = table.get(kernel) or table.get(LIKE, ())
+    if not entries or m > max(entry.m for entry in entries):
         return fallback(n, k, m)
     size = min({(e.n, e.k) for e in entries}, key=lambda size: _distance(size, (n, k)))
     same = sorted((e for e in entries if (e.n, e.k) == size), key=lambda e: e.m)
-    found = next((e for e in same if e.m >= m), same[-1]).config
-    return found if size == (n, k) else replace(found, split=_fitting(found.split, n, k))
+    return next((e for e in same if e.m >= m), same[-1]).config
 
 
 def _distance(one: tuple[int, int], other: tuple[int, int]) -> float:
@@ -80,20 +84,23 @@ def _distance(one: tuple[int, int], other: tuple[int, int]) -> float:
     return 2 * abs(math.log(one[0] / other[0])) + abs(math.log(one[1] / other[1]))
 
 
-def _fitting(split: int, n: int, k: int) -> int:
-    """Return ``split`` where a part of the columns keeps 512, else less."""
-    del n
-    return max(1, min(split, k // 512))
+MULTIPROCESSORS = 132
+"""Of an H100: programs that run at a time, or more where they are small."""
 
 
 def fallback(n: int, k: int, m: int) -> Config:
-    """Return a sound configuration for what nobody tuned: by how many tiles there are."""
-    if m <= 16:
-        shares = 4 if k >= 2048 else 1
-        tall = 32 if n >= 8192 else 16
-        return Config("narrow", tall if shares > 1 else 64, 16, shares=shares, ahead=0)
-    if m <= 64:
-        return Config("wide", 64, 16 if m <= 16 else 64, parts=2)
-    if m < 1024:
-        return Config("wide", 128, 128, warps=8, parts=2)
-    return Config("unpack")
+    """Return a sound configuration for what nobody tuned: programs for all multiprocessors.
+
+    Up to 16 rows of inputs warps share the columns, up to a few hundred programs do; then there
+    are tiles enough; from 1,024 rows turning the weight back to 16 bits once is cheaper.
+    """
+    if m <= 16 and k >= 2048:
+        return Config("narrow", 32 if n >= 8192 else 16, 8 if m <= 8 else 16, shares=4)
+    block = min(64, max(16, 1 << (m - 1).bit_length()))
+    tiles = -(-n // 64) * -(-m // block)
+    if m >= 1024:
+        return Config("unpack")
+    if m > 128 and n * m >= 128 * 128 * MULTIPROCESSORS:
+        return Config("wide", 128, 128, warps=8, parts=2, fold=True)
+    splits = (s for s in (1, 2, 4, 8) if tiles * s >= 2 * MULTIPROCESSORS or k // (2 * s) < 1024)
+    return Config("narrow", 64, block, split=next(splits, 8))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from qbench.kernels.floats import E2M1, E4M3, decode
+from qbench.kernels.floats import E2M1, decode
 from qbench.kernels.gemm.packed import PackedWeight
-from qbench.kernels.gemm.packing import Layout, layout_of
+from qbench.kernels.gemm.packing import SMALLEST, Layout, layout_of
 from qbench.kernels.gemm.packing_bytes import unpacked_bytes
 
 
@@ -58,7 +58,8 @@ def _scales(weight: PackedWeight, layout: Layout) -> Tensor:
     if layout.kind == "mxfp4":
         return torch.exp2(_bytes(weight.scale, layout.slices).double() - 253).float()
     if layout.kind == "nvfp4":
-        return decode(_bytes(weight.scale, layout.slices), E4M3) / 256
+        bits = (_bytes(weight.scale, layout.slices) + SMALLEST) << 4
+        return bits.to(torch.int16).view(torch.bfloat16).float() / 256
     halves = _pair(weight.scale, 0, 16, 0xFFFF)[..., : min(layout.groups, 2)]
     bits = halves.flatten(2).transpose(0, 1).reshape(weight.scale.shape[1], -1)
     return bits.to(torch.int16).view(torch.bfloat16).float()

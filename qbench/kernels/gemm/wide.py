@@ -8,7 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from qbench.kernels.gemm.decoding import decoded, dotted, group_scale, times
+from qbench.kernels.gemm.decoding import decoded, dotted, fetched, group_scale, times
 
 
 @triton.jit
@@ -49,12 +49,10 @@ def wide(
 ):
     """Write ``x`` (M, K) times the weight's transpose: (M, N). See `multiply` for the rest."""
     FLOAT: tl.constexpr = x_ptr.dtype.element_ty
-    TAKEN: tl.constexpr = WORDS // PARTS
-    PAIRS: tl.constexpr = 2 * TAKEN
+    PAIRS: tl.constexpr = 2 * WORDS // PARTS
     SCALES: tl.constexpr = 1 if GROUPS <= 2 else GROUPS // 2
     EACH: tl.constexpr = SLICES // (GROUPS if GROUPS else 1)
-    SMALL: tl.constexpr = KIND == "mxfp4" or KIND == "nvfp4"
-    BYTES: tl.constexpr = PAIRS // (32 if KIND == "mxfp4" else 16)
+    PLAIN: tl.constexpr = GROUPS == 0 or KIND == "mxfp4" or KIND == "nvfp4"
     n, m = placed(tl.cdiv(N, BLOCK_N), tl.cdiv(M, BLOCK_M), BAND)
     rows = (n * BLOCK_N + tl.arange(0, BLOCK_N)).to(tl.int64)
     tokens = m * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -66,36 +64,21 @@ def wide(
     for step in tl.range(0, CHUNKS * PARTS, num_stages=STAGES):
         c, p = step // PARTS, step % PARTS
         at = rows + c * ROWS
-        spots = at[:, None] * WORDS + p * TAKEN + tl.arange(0, TAKEN)[None, :]
-        words = tl.load(codes_ptr + spots)
-        high = words
-        if KIND == "int3":
-            third = tl.load(high_ptr + spots).to(tl.int32) & 0xFFFF
-            high = third | (third << 8)
-        zeros = words
-        if KIND == "int4 with zeros":
-            zeros = tl.load(zero_ptr + at)
-        scales = words
-        if SMALL:
-            own = at * (BYTES * PARTS) + p * BYTES
-            scales = tl.load(scale_ptr + own[:, None] + tl.arange(0, BYTES)[None, :])
+        words, high, scales, zeros = fetched(
+            codes_ptr, high_ptr, scale_ptr, zero_ptr, at, p, KIND, WORDS, PARTS, ""
+        )
         for i in tl.static_range(SLICES):
             k = ((c * SLICES + i) * PARTS + p) * PAIRS + columns
             inside = there[None, :] if EVEN else there[None, :] & (k < K)[:, None]
             xs = tl.load(begin[None, :] + k[:, None], mask=inside, other=0.0)
-            zero = zeros
-            if KIND == "int4 with zeros":
-                zero = ((zeros >> (8 * (i // EACH))) & 0xFF).to(tl.float32)[:, None]
-            w = decoded(words, high, scales, zero, i, KIND, FLOAT)
-            if GROUPS == 0 or SMALL:
+            w = decoded(words, high, scales, zeros, i, KIND, EACH, FLOAT)
+            if PLAIN:
                 acc = dotted(w, xs, acc)
             else:
                 pair = tl.load(scale_ptr + at * SCALES + i // EACH // 2)
                 scale = group_scale(pair, i // EACH % 2)[:, None]
                 if FOLD:
                     acc = dotted(times(w, scale), xs, acc)
-                elif EACH == 1:
-                    acc += dotted(w, xs, empty) * scale
                 else:
                     part = dotted(w, xs, empty if i % EACH == 0 else part)  # noqa: F821
                     if i % EACH == EACH - 1:
