@@ -29,6 +29,7 @@ from qbench.kernels.speed.rows import Row, measured, read_rows
 from qbench.kernels.speed.shapes import DECODERS, TOKENS
 from qbench.service.database import default_file
 from qbench.service.reports.values import SCHEMA, to_json
+from qbench.workers.hardware import cores
 
 kernels = typer.Typer(
     add_completion=False,
@@ -123,6 +124,9 @@ def speed(
         float, typer.Option(min=0, help="Begin nothing after these; the same again goes on.")
     ] = 30.0,
     seed: Annotated[int, typer.Option(help="Of weights and inputs.")] = 0,
+    jobs: Annotated[
+        int, typer.Option(min=0, help="Processes that compile ahead [default: half the cores]")
+    ] = 0,
     rows: Annotated[
         str, typer.Option("--rows", metavar="FILE", help="[default: kernels.jsonl, data folder]")
     ] = "",
@@ -155,6 +159,7 @@ def speed(
             contestants=words(contestants),
             minutes=minutes,
             seed=seed,
+            jobs=jobs or min(8, max(1, cores() // 2)),
             fresh=fresh,
         )
         found = _seam("measure")(choice, quantization.say)

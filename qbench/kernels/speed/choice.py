@@ -24,6 +24,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     """Empty: all."""
     minutes: float = 30.0
     seed: int = 0
+    jobs: int = 1
+    """Processes that compile ahead; 1: programs are compiled as they are timed."""
     fresh: bool = False
     """Time again what the file holds."""
 

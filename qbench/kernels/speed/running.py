@@ -55,7 +55,7 @@ def timed(
         entrants = _entrants(plan, layer, stage)
         for m in sorted(plan.tokens):
             if time.monotonic() > end:
-                say(f"the {plan.minutes:g} minutes are over; the same command goes on from here")
+                say(f"the {plan.minutes:.1f} minutes are over; the same command goes on from here")
                 return
             rows = _Round(layer, m, setting, stage, say).rows(entrants, done)
             if rows:

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
+import msgspec
+
 from qbench.errors import NotFound
-from qbench.kernels.checking.kernels import TIMED
+from qbench.kernels.checking.kernels import PRODUCTS, TIMED
 from qbench.kernels.formats import get_format
+from qbench.kernels.speed import ours
+from qbench.kernels.speed.ahead import Rehearsal, compiled_ahead
 from qbench.kernels.speed.choice import Choice
 from qbench.kernels.speed.contestants import chosen
 from qbench.kernels.speed.rows import Ceilings, Row, RowFile, read_rows
-from qbench.kernels.speed.running import Plan, done_in, timed
+from qbench.kernels.speed.running import Done, Plan, done_in, timed
 from qbench.kernels.speed.setting import this_setting
+from qbench.kernels.speed.shapes import Layer
 from qbench.kernels.speed.timing import this_gpu
+
+AHEAD = 0.5
+"""Share of the minutes that may go into compiling ahead."""
 
 
 def measure(choice: Choice, say: Callable[[str], None]) -> list[Row]:
@@ -30,11 +39,33 @@ def measure(choice: Choice, say: Callable[[str], None]) -> list[Row]:
     setting = this_setting(machine.device, choice.seed)
     say(f"{setting.gpu}: {_ceilings(setting.ceilings)}; rows go to {choice.file}")
     done = set() if choice.fresh else done_in(there, setting.gpu)
+    began = time.monotonic()
+    compiled_ahead(_missing(plan, done), choice.jobs, 60 * AHEAD * choice.minutes, say)
+    left = choice.minutes - (time.monotonic() - began) / 60
     file = RowFile(choice.file, setting)
-    for rows in timed(plan, setting, machine, done, say):
+    for rows in timed(msgspec.structs.replace(plan, minutes=left), setting, machine, done, say):
         file.add(rows)
         there += rows
     return there
+
+
+def _missing(plan: Plan, done: Done) -> list[Rehearsal]:
+    """Return the layers and formats of qbench's own that rows are missing of."""
+    own = [one for one in plan.contestants if one in ours.CONTESTANTS]
+    found = [
+        Rehearsal(layer=layer, format=name, tokens=tokens)
+        for layer in plan.layers
+        for name in plan.formats
+        if layer.quantized and name in PRODUCTS and (tokens := _tokens(plan, done, layer, name))
+    ]
+    return found if own else []
+
+
+def _tokens(plan: Plan, done: Done, layer: Layer, name: str) -> tuple[int, ...]:
+    """Return the M at which a format's layer has no row yet."""
+    own = ours.CONTESTANTS[0]
+    place = (name, own.name, own.part, layer.model, layer.layer)
+    return tuple(m for m in plan.tokens if (*place, m) not in done)
 
 
 def _plan(choice: Choice) -> Plan:
