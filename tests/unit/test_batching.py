@@ -15,7 +15,7 @@ from qbench.workers.embedded.batching import CHUNK, Batcher
 from qbench.workers.embedded.cache import Piece, Slots, Step
 from qbench.workers.embedded.generation import Generation
 from qbench.workers.embedded.loading import Loaded, load
-from qbench.workers.embedded.sampling import Sampler
+from qbench.workers.embedded.sampling import Sampler, draw_together
 from qbench.workers.embedded.scores import Scores
 from tests.generations import finished, prompts, submit
 from tests.tiny_model import save_tiny_model
@@ -179,3 +179,30 @@ def test_a_narrow_nucleus_is_greedy() -> None:
     logits = torch.randn(50, generator=torch.Generator().manual_seed(3))
     sampler = Sampler(temperature=1.0, top_p=1e-6, seed=1)
     assert {sampler.draw(logits) for _ in range(10)} == {int(logits.argmax())}
+
+
+def test_rows_drawn_together_keep_to_their_nucleus_and_seed() -> None:
+    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(3))
+
+    def drawn() -> list[list[int]]:
+        shapes = ((1e-3, 1.0), (1.0, 1e-6), (0.8, 0.5))
+        samplers = [Sampler(temperature=t, top_p=p, seed=5) for t, p in shapes]
+        return [draw_together(samplers, logits) for _ in range(40)]
+
+    found = drawn()
+    assert drawn() == found
+    assert {tokens[0] for tokens in found} == {int(logits[0].argmax())}
+    assert {tokens[1] for tokens in found} == {int(logits[1].argmax())}
+    shares, ids = torch.softmax(logits[2] / 0.8, dim=-1).sort(descending=True)
+    nucleus = set(ids[: int((shares.cumsum(-1) < 0.5).sum()) + 1].tolist())
+    assert 1 < len({tokens[2] for tokens in found}) <= len(nucleus)
+    assert {tokens[2] for tokens in found} <= nucleus
+
+
+def test_rows_drawn_together_come_as_often_as_their_shares_say() -> None:
+    logits = torch.tensor([[0.0, 1.0, 2.0, -1.0]])
+    sampler = Sampler(temperature=1.0, top_p=1.0, seed=1)
+    many = 4000
+    found = draw_together([sampler] * many, logits.expand(many, 4))
+    counts = torch.bincount(torch.tensor(found), minlength=4) / many
+    assert torch.allclose(counts, torch.softmax(logits[0], -1), atol=0.03)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from qbench.workers.embedded.cache import Piece, Slots, Step
 from qbench.workers.embedded.generation import Generation, Meter, Threads
 from qbench.workers.embedded.graphs import Flight, Steps
+from qbench.workers.embedded.sampling import draw_each
 
 CHUNK = 512
 """Most prompt tokens in one step: longer prompts are computed piecewise, others go on between."""
@@ -281,10 +282,15 @@ class Batcher:
                 sequence.scores.take_next(row)
             if sequence.guide is not None:
                 sequence.guide.restrict(row)
-        greedy = wide.argmax(-1).tolist()
-        for row, token, sequence in zip(wide, greedy, ready, strict=True):
-            chosen = token if sequence.sampler.greedy else sequence.sampler.draw(row)
-            self._take(sequence, chosen)
+        chosen = wide.argmax(-1).tolist()
+        drawn = [place for place, sequence in enumerate(ready) if not sequence.sampler.greedy]
+        if drawn:
+            samplers = [ready[place].sampler for place in drawn]
+            tokens = draw_each(samplers, wide[drawn])
+            for place, token in zip(drawn, tokens, strict=True):
+                chosen[place] = token
+        for token, sequence in zip(chosen, ready, strict=True):
+            self._take(sequence, token)
 
     def _take(self, sequence: Generation, token: int) -> None:
         """Append ``token`` and what the grammar then forces; see whether it ends."""
