@@ -90,10 +90,22 @@ def packed(quantized: Quantized, inputs: Inputs) -> PackedWeight:
     """Return the weight as programs read it. Raises Unsupported where none does."""
     activations = _multiplied(inputs)
     if activations is None:
+        _refuse_scales(quantized)
         found: PackedWeight = program("pack_weight")(quantized)
     else:
         found = program("pack_bytes")(quantized, activations)
     return found
+
+
+def _refuse_scales(quantized: Quantized) -> None:
+    """Refuse scales that programs would read as bfloat16 and that are something else."""
+    scheme, dtype = quantized.scheme, quantized.scale.dtype
+    grouped = scheme.element.startswith("int") and scheme.group is not None
+    if grouped and dtype != torch.bfloat16:
+        raise Unsupported(
+            f"No program reads scales of groups in {dtype}.",
+            hint="Serve the model emulated, or make the checkpoint of a bfloat16 model.",
+        )
 
 
 def _multiplied(inputs: Inputs) -> Scheme | None:

@@ -12,8 +12,8 @@ from qbench.kernels.applying import Coded, _joined, ran
 from qbench.kernels.formats import FORMATS, get_format
 from qbench.kernels.fused import Part, Whole, families
 from qbench.kernels.linear import Inputs
-from qbench.kernels.quant_linear import way_of
-from qbench.kernels.reference import dequantize, quantize
+from qbench.kernels.quant_linear import packed, way_of
+from qbench.kernels.reference import Quantized, dequantize, quantize
 from tests.unit.test_decoder import fused, model_of
 
 WAYS = {
@@ -63,6 +63,18 @@ def coded(name: str, rows: int, seed: int = 0) -> Coded:
     assert scheme is not None
     values = torch.randn(rows, 256, generator=torch.Generator().manual_seed(seed))
     return Coded(quantized=quantize(values, scheme), inputs=inputs_of(name))
+
+
+def test_scales_that_programs_would_misread_are_refused() -> None:
+    made = coded("w4a16", 64)
+    halves = Quantized(
+        codes=made.quantized.codes,
+        scale=made.quantized.scale.half(),
+        scheme=made.quantized.scheme,
+    )
+    assert packed(made.quantized, made.inputs).rows == 64
+    with pytest.raises(Unsupported, match="float16"):
+        packed(halves, made.inputs)
 
 
 @pytest.mark.parametrize("name", ["w4a16", "w4a16-awq", "fp8", "mxfp4", "w8a8"])
