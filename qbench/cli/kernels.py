@@ -85,6 +85,9 @@ def check(
     seed: Annotated[
         int | None, typer.Option(help="Of all random numbers [default: a new one, printed]")
     ] = None,
+    jobs: Annotated[
+        int, typer.Option(min=0, help="Processes that check at once [default: half the cores]")
+    ] = 0,
     json: Json = False,
 ) -> None:
     """Compare every kernel with float64 on fresh random inputs; without a GPU, interpreted."""
@@ -94,6 +97,7 @@ def check(
         dtypes=words(dtypes),
         sizes=words(shapes),
         seed=secrets.randbelow(2**31) if seed is None else seed,
+        jobs=jobs or _half_the_cores(),
     )
     found = _seam("check")(choice, quantization.say, render.Watch())
     if json:
@@ -159,7 +163,7 @@ def speed(
             contestants=words(contestants),
             minutes=minutes,
             seed=seed,
-            jobs=jobs or min(8, max(1, cores() // 2)),
+            jobs=jobs or _half_the_cores(),
             fresh=fresh,
         )
         found = _seam("measure")(choice, quantization.say)
@@ -179,6 +183,10 @@ def roofline(
 
 
 kernels.command()(cost)
+
+
+def _half_the_cores() -> int:
+    return min(8, max(1, cores() // 2))
 
 
 def _seam(name: str) -> Callable[..., Any]:

@@ -9,11 +9,13 @@ import pytest
 os.environ["TRITON_INTERPRET"] = "1"
 pytest.importorskip("triton")
 
+import msgspec
 import torch
 
 from qbench.kernels.checking.kernels import KERNELS, Kernel
+from qbench.kernels.checking.mode import check
 from qbench.kernels.checking.running import Asked, checked
-from qbench.kernels.checking.values import Checked, Size
+from qbench.kernels.checking.values import Checked, Choice, Size
 
 
 def run(kernel: Kernel, size: Size, formats: tuple[str, ...] = ()) -> list[Checked]:
@@ -32,6 +34,22 @@ def test_sizes_that_no_program_takes_are_refused_and_not_passed() -> None:
     (found,) = run(KERNELS[0], Size(2, 80, 208), ("w4a16",))
     assert found.unsupported
     assert found.error is None
+
+
+def test_several_processes_find_the_same_in_the_same_order() -> None:
+    said: list[str] = []
+    shown: list[Checked] = []
+    choice = Choice(
+        kernels=("quantize_tokens", "silu_multiply"),
+        sizes=("3x8x128", "2x8x256"),
+        dtypes=("bf16",),
+        seed=3,
+    )
+    alone = check(choice, said.append, shown.append)
+    several = check(msgspec.structs.replace(choice, jobs=2), said.append, shown.append)
+    assert several == alone
+    assert shown == [*alone.checks, *several.checks]
+    assert said[0] == "checking on Triton's interpreter on the CPU, seed 3"
 
 
 def test_formats_of_the_same_product_are_checked_once() -> None:

@@ -42,6 +42,7 @@ def check(choice: Choice, say: Callable[[str], None], show: Callable[[Checked], 
         NotFound: a kernel, format or type of no such name.
         ConfigError: a size that cannot be read.
         Unsupported: no Triton.
+        EngineError: a process that checked has ended.
 
     """
     kernels = known_kernels(choice.kernels)
@@ -55,7 +56,11 @@ def check(choice: Choice, say: Callable[[str], None], show: Callable[[Checked], 
         kernels=kernels, formats=formats, dtypes=dtypes, sizes=sizes, seed=choice.seed
     )
     found: list[Checked] = []
-    for one in running.checked(asked, device):
+    if choice.jobs > 1:
+        checks = running.in_processes(asked, device, choice.jobs)
+    else:
+        checks = running.checked(asked, device)
+    for one in checks:
         show(one)
         found.append(one)
     return Checks(where=where, seed=choice.seed, checks=tuple(found))

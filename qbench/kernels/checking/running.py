@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from itertools import repeat
 
 import msgspec
 import torch
 from msgspec import Struct
 
-from qbench.errors import Unsupported
+from qbench.errors import EngineError, Unsupported
 from qbench.kernels.checking.activations import cases, check_case
 from qbench.kernels.checking.kernels import Kernel
 from qbench.kernels.checking.products import check_product, drawn
@@ -44,6 +48,40 @@ def checked(asked: Asked, device: torch.device) -> Iterator[Checked]:
                     yield from _products(kernel, asked.formats, dtype, size, source)
                 elif size.k <= LONGEST:
                     yield from _activations(kernel, dtype, size, source)
+
+
+def parts(asked: Asked) -> list[Asked]:
+    """Return what is asked in pieces of one kernel, size and type, in the order of checks."""
+    return [
+        msgspec.structs.replace(asked, kernels=(kernel,), sizes=(size,), dtypes=(dtype,))
+        for kernel in asked.kernels
+        for size in asked.sizes
+        for dtype in asked.dtypes
+    ]
+
+
+def checked_part(asked: Asked, device: str) -> list[Checked]:
+    """Return what ``checked`` yields: for another process."""
+    return list(checked(asked, torch.device(device)))
+
+
+def in_processes(asked: Asked, device: torch.device, jobs: int) -> Iterator[Checked]:
+    """Yield what ``checked`` yields, made by ``jobs`` processes: numbers are the same.
+
+    Raises:
+        EngineError: a process ended.
+
+    """
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=spawning) as pool:
+        try:
+            for found in pool.map(checked_part, parts(asked), repeat(str(device))):
+                yield from found
+        except BrokenProcessPool as error:
+            raise EngineError(
+                "A process that checked kernels ended by itself.",
+                hint="Check in this one, to see where: --jobs 1.",
+            ) from error
 
 
 def _products(

@@ -117,6 +117,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     sizes: tuple[str, ...] = ()
     """As ``sizes_of`` reads them; empty: tiny, and real on a GPU."""
     seed: int = 0
+    jobs: int = 1
+    """Processes that check at once: most of the time goes into compiling."""
 
 
 class Checks(Struct, frozen=True, kw_only=True):
