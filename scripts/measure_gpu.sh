@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Everything that one GPU is asked, in one go: are the programs right, which layout is fastest,
+# how fast is each, and what does a served token take. Each part has its minutes and leaves its
+# files in the folder; a part that fails does not stop the next.
+#
+#   scripts/measure_gpu.sh FOLDER [MINUTES]
+#
+# Copy FOLDER/winners.json over qbench/kernels/gemm/tuned/h100.json to serve with what was found.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+out=${1:?say where the results go}
+minutes=${2:-16}
+mkdir -p "$out"
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+
+part() { # share of the minutes, name, command
+  local share=$1 name=$2 start=$SECONDS
+  shift 2
+  timeout "$(( minutes * 60 * share / 100 ))" "$@" > "$out/$name.log" 2>&1
+  echo "$name: exit $?, $(( SECONDS - start )) s"
+  tail -n 12 "$out/$name.log"
+}
+
+part 15 tests python3 -m pytest -q -p no:cacheprovider tests/gpu/test_weight_only.py tests/gpu/test_scaled.py
+part 30 tune python3 scripts/tune_kernels.py --out "$out" --minutes "$(( minutes * 28 / 100 ))"
+[ -s "$out/winners.json" ] && cp "$out/winners.json" qbench/kernels/gemm/tuned/h100.json
+part 35 speed python3 -m qbench kernels speed --rows "$out/speed.jsonl" --minutes "$(( minutes * 33 / 100 ))"
+part 20 served python3 scripts/bench_embedded_gpu.py --out "$out/served.json"
