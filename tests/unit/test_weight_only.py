@@ -103,5 +103,8 @@ def test_what_does_not_fit_is_refused() -> None:
         multiply(torch.zeros(2, 128, dtype=torch.bfloat16), packed)
     with pytest.raises(ConfigError, match="does not fit"):
         multiply(torch.zeros(2, 256), packed)
+    narrow = Scheme(element="int4", strategy="group", group=128, scale_dtype="float16")
+    with pytest.raises(Unsupported, match="bfloat16"):
+        pack_weight(_weight(narrow, 64, 256))
     with pytest.raises(Unsupported, match="No program"):
         layout_of(_preset("nf4"))

@@ -75,6 +75,12 @@ def gpu_of(device: torch.device) -> str:
     return torch.cuda.get_device_name(device).lower().removeprefix("nvidia ").split(" ")[0]
 
 
+@functools.cache
+def starts_early(device: torch.device) -> bool:
+    """Whether a device has programmatic dependent launch."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 9
+
+
 def _refuse(x: Tensor, weight: PackedWeight) -> None:
     if weight.activations is not None:
         raise Unsupported(
@@ -108,7 +114,7 @@ def _narrow(x: Tensor, weight: PackedWeight, config: Config, out: Tensor) -> Non
     if split * tokens * weight.rows > PARTS or tiles * blocks > COUNTERS:
         split = 1
     meet = workspace(x.device) if split > 1 else None
-    early = x.is_cuda and torch.cuda.get_device_capability(x.device)[0] >= 9
+    early = starts_early(x.device)
     narrow[(tiles, split, blocks)](
         x,
         weight.codes,

@@ -14,6 +14,7 @@ mantissa, which hold every positive E4M3 number as a normal one: the least, 2^-9
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import torch
@@ -61,6 +62,7 @@ class Layout(Struct, frozen=True, kw_only=True):
         return self.columns // self.group if self.group else 0
 
 
+@functools.cache
 def layout_of(scheme: Scheme) -> Layout:
     """Return the layout of a weight-only scheme.
 
@@ -87,7 +89,7 @@ def pack_weight(quantized: Quantized) -> PackedWeight:
     """Return a weight-only ``quantized`` (rows, columns) as chunks, on its own device.
 
     Raises:
-        Unsupported: a scheme that no program reads.
+        Unsupported: a scheme that no program reads, or scales of groups that bfloat16 cannot hold.
 
     """
     layout = layout_of(quantized.scheme)
@@ -178,7 +180,13 @@ def _bytes(stored: Tensor, layout: Layout) -> Tensor:
 
 def _halves(scale: Tensor, layout: Layout) -> Tensor:
     """Return int32 (chunks, rows, words): two 16-bit scales a word, the first in the low half."""
-    bits = _chunked(scale.view(torch.int16), layout).int() & 0xFFFF
+    stored = scale.bfloat16()
+    if not torch.equal(stored.to(scale.dtype), scale):
+        raise Unsupported(
+            f"These scales are {scale.dtype}, and programs read bfloat16.",
+            hint="Quantize to bfloat16 scales, or leave it to the emulation.",
+        )
+    bits = _chunked(stored.view(torch.int16), layout).int() & 0xFFFF
     if layout.groups == 1:
         return bits.contiguous()
     pairs = bits.reshape(*bits.shape[:2], -1, 2)
