@@ -85,7 +85,7 @@ def test_one_16_bit_row_gives_an_overhead_per_layer_alone() -> None:
     assert found.overhead.per_layer > TRUTH.per_layer
 
 
-def test_first_tokens_tell_what_prompts_take_beside_their_products() -> None:
+def test_steps_timed_by_themselves_tell_what_prompts_take_beside_their_products() -> None:
     truth = replace(TRUTH, per_prompt_token=3e-5)
     whole = engine_rows({"bf16": "cublas"})
     time = made_kernels().layer_time(MODEL, "bf16", "cublas", truth)
@@ -93,12 +93,14 @@ def test_first_tokens_tell_what_prompts_take_beside_their_products() -> None:
     for row in whole.rows:
         traffic = whole.traffic(row)
         rate = time.tokens_per_second(traffic)
-        first = time.reading(traffic).seconds
-        rows.append(replace(row, tokens_per_second=rate, first_token_s=first))
-    found = agreement(made_kernels(), "vllm", [replace(whole, rows=tuple(rows))]).overhead
-    assert found.per_layer == pytest.approx(truth.per_layer, rel=1e-6)
-    assert found.per_cached_byte == pytest.approx(truth.per_cached_byte, rel=1e-6)
-    assert found.per_prompt_token == pytest.approx(truth.per_prompt_token, rel=1e-6)
+        step = time.decode(row.streams, 640).seconds
+        rows.append(replace(row, tokens_per_second=rate, step_s=step))
+    found = agreement(made_kernels(), "vllm", [replace(whole, rows=tuple(rows))])
+    assert found.overhead.per_layer == pytest.approx(truth.per_layer, rel=1e-6)
+    assert found.overhead.per_cached_byte == pytest.approx(truth.per_cached_byte, rel=1e-6)
+    assert found.overhead.per_prompt_token == pytest.approx(truth.per_prompt_token, rel=1e-6)
+    assert [row.what for row in found.rows] == ["requests", "step"] * 3
+    assert all(abs(row.error) < 1e-6 for row in found.rows)
 
 
 def test_doubted_rows_judge_nothing_and_calibrate_nothing() -> None:

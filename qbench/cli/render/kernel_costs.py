@@ -182,15 +182,16 @@ def _compared(rows: Sequence[Compared]) -> None:
     one = rows[0]
     doubts = "; ".join(dict.fromkeys(f"*: {row.doubt}" for row in rows if row.doubt))
     made = table(
-        "Measured", "Kernels", "Streams>", "tok/s>", "Predicted>", "Error %>", "",
+        "Measured", "Kernels", "Of", "Streams>", "tok/s>", "Predicted>", "Error %>", "",
         caption=f"{one.model}, {one.prompt:,} + {one.output:,} tokens, {one.engine}"
-        f" {one.engine_version} end to end, {one.date}; calibrated: the overhead was found from it,"
-        f" the error is of the others{'; ' if doubts else ''}{doubts}",
+        f" {one.engine_version} end to end, {one.date}; step: of decoding alone; calibrated: the"
+        f" overhead was found from it, the error is of the others{'; ' if doubts else ''}{doubts}",
     )  # fmt: skip
     for row in rows:
         made.add_row(
             plain(row.format),
             plain(row.kernel),
+            row.what,
             count(row.streams),
             count(row.measured),
             count(row.predicted),

@@ -9,8 +9,9 @@ and that overhead.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from msgspec import Struct
@@ -28,6 +29,11 @@ LEAST_FOR_CACHE = 3
 """Observations from which seconds per cached byte are told apart from seconds per layer."""
 
 
+What = Literal["requests", "step"]
+"""``requests``: of whole requests, prompts included; ``step``: of a decoding step by itself."""
+WHATS: tuple[What, ...] = ("requests", "step")
+
+
 class Compared(Struct, frozen=True, kw_only=True):
     """A measurement beside its prediction; tokens a second."""
 
@@ -40,6 +46,7 @@ class Compared(Struct, frozen=True, kw_only=True):
     streams: int
     prompt: int
     output: int
+    what: What
     measured: float
     predicted: float
     calibrated: bool
@@ -91,10 +98,9 @@ class _Point:
 
     @property
     def seconds(self) -> tuple[float, ...]:
-        """What was measured: a batch of requests, in two parts where the first token was told."""
+        """What was measured: a batch of requests, and a step where it was timed by itself."""
         whole = self.row.streams * self.of.output / self.row.tokens_per_second
-        first = self.row.first_token_s
-        return (whole,) if first is None else (first, whole - first)
+        return (whole,) if self.row.step_s is None else (whole, self.row.step_s)
 
     @property
     def spread(self) -> float:
@@ -106,9 +112,11 @@ class _Point:
 
     def predicted(self, overhead: Overhead) -> tuple[float, ...]:
         """Predict the same parts."""
-        time = replace(self.time, overhead=overhead)
-        parts = (time.reading(self.traffic).seconds, time.writing(self.traffic).seconds)
-        return (sum(parts),) if self.row.first_token_s is None else parts
+        time, traffic = replace(self.time, overhead=overhead), self.traffic
+        whole = time.batch(traffic).seconds
+        if self.row.step_s is None:
+            return (whole,)
+        return (whole, time.decode(traffic.batch, traffic.longest).seconds)
 
 
 def agreement(kernels: Kernels, engine: str, known: Iterable[EndToEnd]) -> Agreement:
@@ -129,7 +137,7 @@ def agreement(kernels: Kernels, engine: str, known: Iterable[EndToEnd]) -> Agree
         if plain
         else f"{engine} was never measured end to end in {PLAIN} there, and no overhead is in it"
     )
-    rows = tuple(_compared(point, overhead) for point in points)
+    rows = tuple(row for point in points for row in _compared(point, overhead))
     return Agreement(engine=engine, overhead=overhead, rows=rows, note=note)
 
 
@@ -137,13 +145,13 @@ def calibrated(points: Sequence[_Point]) -> Overhead:
     """Find the overhead that explains what 16-bit measurements leave, the steadier ones first.
 
     Seconds per cached byte only where several batch sizes were measured, per prompt token only
-    where first tokens were.
+    where steps were timed by themselves.
     """
     names = ["per_layer"]
     target = _column(point.seconds for point in points)
     if len(target) >= LEAST_FOR_CACHE and len({point.row.streams for point in points}) > 1:
         names.append("per_cached_byte")
-    if any(point.row.first_token_s is not None for point in points):
+    if any(point.row.step_s is not None for point in points):
         names.append("per_prompt_token")
     base = _column(point.predicted(NO_OVERHEAD) for point in points)
     each = np.column_stack(
@@ -178,22 +186,26 @@ def _points(kernels: Kernels, one: EndToEnd) -> list[_Point]:
     return found
 
 
-def _compared(point: _Point, overhead: Overhead) -> Compared:
+def _compared(point: _Point, overhead: Overhead) -> Iterator[Compared]:
     one, row = point.of, point.row
-    return Compared(
-        gpu=one.gpu,
-        engine=one.engine,
-        engine_version=one.engine_version,
-        model=one.model,
-        format=row.format,
-        kernel=row.kernel,
-        streams=row.streams,
-        prompt=one.prompt,
-        output=one.output,
-        measured=row.tokens_per_second,
-        predicted=row.streams * one.output / sum(point.predicted(overhead)),
-        calibrated=_calibrates(point),
-        doubt=row.doubt,
-        date=one.date,
-        source=one.source,
-    )
+    tokens = (row.streams * one.output, row.streams)
+    parts = zip(WHATS, tokens, point.seconds, point.predicted(overhead), strict=False)
+    for what, made, measured, predicted in parts:
+        yield Compared(
+            gpu=one.gpu,
+            engine=one.engine,
+            engine_version=one.engine_version,
+            model=one.model,
+            format=row.format,
+            kernel=row.kernel,
+            streams=row.streams,
+            prompt=one.prompt,
+            output=one.output,
+            what=what,
+            measured=made / measured,
+            predicted=made / predicted,
+            calibrated=_calibrates(point),
+            doubt=row.doubt,
+            date=one.date,
+            source=one.source,
+        )

@@ -26,8 +26,8 @@ class Served(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     low: float | None = None
     high: float | None = None
     """Smallest and largest of the runs."""
-    first_token_s: float | None = None
-    """Seconds until the first token of a batch that starts together; None: not told apart."""
+    step_s: float | None = None
+    """Seconds of one decoding step of all streams at their last context, timed by itself."""
     runs: int = 1
     doubt: str = ""
     """Why nothing is judged by it; empty: it is."""

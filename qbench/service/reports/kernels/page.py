@@ -17,7 +17,9 @@ MODEL = "Llama-3.1-8B"
 UNPRICED = PriceBook(machines=(), models=())
 Cells = tuple[str, ...]
 
-AGREEMENT_HEADS = ("engine", "format", "kernels", "streams", "measured", "predicted", "error")
+AGREEMENT_HEADS = (
+    "engine", "format", "kernels", "of", "streams", "measured", "predicted", "error",
+)  # fmt: skip
 SPEED_HEADS = ("GPU, engine", "format", "kernels", *(f"{size}" for size in BATCHES))
 
 
@@ -47,10 +49,10 @@ def agreement_rows(found: tuple[KernelCost, ...]) -> list[Cells]:
             mark = " (calibrated)" if row.calibrated else " (not counted)" if row.doubt else ""
             engine = f"{row.engine} {row.engine_version}, {row.gpu}, {row.date}"
             figures = (f"{row.streams:,}", f"{row.measured:,.0f}", f"{row.predicted:,.0f}")
-            made.append((engine, row.format, row.kernel, *figures, said + mark))
+            made.append((engine, row.format, row.kernel, row.what, *figures, said + mark))
         if one.error is not None:
             error = f"**{100 * one.error:.1f} %** root mean square"
-            made.append((f"{one.engine}, {one.gpu}", "", "", "", "", "", error))
+            made.append((f"{one.engine}, {one.gpu}", "", "", "", "", "", "", error))
     return made
 
 

@@ -35,6 +35,11 @@ def _notes(found: KernelCost, overhead: str, asked: int) -> Iterator[str]:
             f"Error: {100 * found.error:.1f} % root mean square over {judged} measured formats and "
             f"streams of {found.engine}, its overhead calibrated on bf16 alone."
         )
+    else:
+        yield (
+            f"No error is known: {found.engine} was measured end to end in bf16 alone, from which "
+            "its overhead is."
+        )
     if not found.per_hour:
         yield f"No price of {found.gpu} is known: write one into QBENCH_PRICES (docs/money.md)."
     if found.memory_bytes is None:
