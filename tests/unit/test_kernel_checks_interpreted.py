@@ -30,6 +30,12 @@ def test_every_kernel_passes_its_checks(kernel: Kernel) -> None:
     assert not [(one.format, one.wrong) for one in found if not one.passed or one.unsupported]
 
 
+@pytest.mark.parametrize("kernel", KERNELS[:3], ids=lambda one: f"{one.name}-{one.since}")
+def test_programs_for_many_rows_pass_their_checks(kernel: Kernel) -> None:
+    found = run(kernel, Size(1030, 72, 256))
+    assert not [(one.format, one.wrong) for one in found if not one.passed or one.unsupported]
+
+
 def test_sizes_that_no_program_takes_are_refused_and_not_passed() -> None:
     (found,) = run(KERNELS[0], Size(2, 80, 208), ("w4a16",))
     assert found.unsupported

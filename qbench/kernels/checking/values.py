@@ -28,6 +28,7 @@ TINY = (
     Size(17, 136, 384),  # one row over a tile of 16
     Size(5, 200, 640),  # columns that are no power of two
     Size(2, 80, 208),  # columns that are no whole chunk
+    Size(1030, 72, 256),  # the programs for many rows
 )
 """Small and odd: also under the interpreter."""
 REAL = (
