@@ -41,6 +41,7 @@ STYLES: dict[str, tuple[str, str]] = {
 }
 """Colour and line by format, the same in all pictures: warm where activations are rounded to 8
 bits, blue for integers, green for 4-bit floats, broken where activations become 4 bits."""
+MOST_TICKS = 8
 ABOVE, BESIDE = 1.6, 9.0
 """Room above the highest ceiling, and to the right, where ceilings have their names."""
 
@@ -118,15 +119,17 @@ def _ceilings(axes: Axes, board: Board) -> None:
     levels = {unit: limits.rate(unit) for unit in UNITS if limits.rate(unit)}
     knee = max(levels.values()) / limits.bandwidth
     axes.plot((left, knee), (left * limits.bandwidth, max(levels.values())), **_ROOF)
+    lowest = min(levels.values())
     for unit, rate in levels.items():
+        below = rate == lowest  # so that no name touches the line of the next unit
         axes.plot((rate / limits.bandwidth, right), (rate, rate), **_ROOF)
         axes.annotate(
             f"{unit} {rate:,.0f}",
             (right, rate),
-            xytext=(0, 2),
+            xytext=(0, -3 if below else 2),
             textcoords="offset points",
             ha="right",
-            va="bottom",
+            va="top" if below else "bottom",
             **_WORDS,
         )
     middle = left * (knee / left) ** 0.45
@@ -155,9 +158,11 @@ def _ratios(axes: Axes, lines: Sequence[Line]) -> None:
     axes.axhline(1.0, color=GREY, linewidth=1.0, zorder=1)
     axes.set_xscale("log", base=2)
     tokens = sorted({m for line in lines for m in line.cells})
-    axes.xaxis.set_major_locator(FixedLocator([float(m) for m in tokens[::2]]))
+    axes.xaxis.set_major_locator(
+        FixedLocator([float(m) for m in tokens[:: 1 + (len(tokens) > MOST_TICKS)]])
+    )
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, max(1.1, axes.get_ylim()[1]))
     axes.set_xlabel("M: rows of x")
     axes.set_ylabel("times as fast as bf16")

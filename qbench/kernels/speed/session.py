@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import msgspec
+import torch
 
 from qbench.errors import NotFound
 from qbench.kernels.checking.kernels import PRODUCTS, TIMED
@@ -37,6 +38,7 @@ def measure(choice: Choice, say: Callable[[str], None]) -> list[Row]:
     machine = this_gpu()
     there = read_rows(choice.file) if choice.file.exists() else []
     setting = this_setting(machine.device, choice.seed)
+    torch.cuda.empty_cache()  # for the processes that compile ahead
     say(f"{setting.gpu}: {_ceilings(setting.ceilings)}; rows go to {choice.file}")
     done = set() if choice.fresh else done_in(there, setting.gpu)
     began = time.monotonic()
