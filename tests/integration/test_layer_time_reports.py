@@ -47,6 +47,7 @@ def timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "rows.json"
     file.write_bytes(written(made_rows()))
     monkeypatch.setenv("QBENCH_KERNEL_ROWS", str(file))
+    monkeypatch.setattr(known, "_shipped", tuple)
     monkeypatch.setenv("QBENCH_PROFILES", str(tmp_path / "profiles"))
     told = engine_rows({"bf16": "cublas", "fp8": "cutlass product", "w4a16": "machete"}, slower=1.1)
     monkeypatch.setattr(known, "served", lambda: (told,))

@@ -22,7 +22,7 @@ from qbench.kernels.speed.rows import Row, written
 from qbench.service.peaks import memory_of
 from qbench.service.pricebook import PriceBook, overlay, read_prices
 from qbench.service.reports.efficiency.shapes import transformer_named
-from qbench.service.reports.kernels import page
+from qbench.service.reports.kernels import known, page
 from qbench.service.reports.kernels import report as reports
 from qbench.service.reports.kernels.report import Wanted, cost_of
 from qbench.service.reports.kernels.values import KernelCost, Paced
@@ -41,6 +41,7 @@ def own_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was measured with whole engines is made up here, as the rows are."""
     monkeypatch.setattr(reports, "known_measurements", lambda _: (MEASURED,))
     monkeypatch.setattr(page, "served", lambda: (MEASURED,))
+    monkeypatch.setattr(known, "_shipped", tuple)
     monkeypatch.delenv("QBENCH_KERNEL_ROWS", raising=False)
 
 
@@ -244,7 +245,7 @@ def test_the_page_shows_what_comes_with_qbench(monkeypatch: pytest.MonkeyPatch) 
     assert {len(row) for row in speeds} == {len(page.SPEED_HEADS)}
     assert sum(cell.startswith("**") for row in speeds for cell in row) == 2 * 9
     first, second = page.range_lines(lists)
-    assert "no overhead known" in first
+    assert "error unknown" in first
     assert "w4a16 at 1 to" in second
 
 

@@ -77,12 +77,15 @@ def _best(one: KernelCost, size: int) -> str:
 
 def range_lines(found: tuple[KernelCost, ...]) -> list[str]:
     """Return a sentence for each engine: which format is cheapest where."""
-    return [f"- {one.engine} on {one.gpu}{_known(one)}: {_ranges(one.cheapest)}." for one in found]
+    several = [one for one in found if len(one.formats) > 1]
+    return [
+        f"- {one.engine} on {one.gpu}{_known(one)}: {_ranges(one.cheapest)}." for one in several
+    ]
 
 
 def _known(one: KernelCost) -> str:
-    """Say where no overhead is in the numbers."""
-    return " (no overhead known: at most)" if one.error is None else ""
+    """Say where no other format than bf16 was measured."""
+    return " (error unknown)" if one.error is None else ""
 
 
 def _ranges(every: tuple[Cheapest, ...]) -> str:
