@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from qbench.cli.pictures.canvas import MARKERS, colour
+from qbench.cli.pictures.canvas import COLOURS, MARKERS, colour
 from qbench.service.reports.kernels.values import KernelCost, Paced
 
 
@@ -21,6 +21,7 @@ def paint(figure: Figure, report: KernelCost) -> None:
             values,
             marker=MARKERS[place % len(MARKERS)],
             color=colour(place),
+            linestyle="-" if place < len(COLOURS) else "--",
             label=f"{one.format} ({one.contestant})",
         )
         _band(axes, one.rows, place)
