@@ -25,10 +25,11 @@ import torch
 from msgspec.structs import asdict, replace
 from torch import Tensor
 
-from qbench.kernels.gemm.multiply import dequantized, multiply
+from qbench.kernels.gemm.multiply import multiply
 from qbench.kernels.gemm.packed import PackedWeight
-from qbench.kernels.gemm.packing import pack_weight
-from qbench.kernels.gemm.tuning import Config, Entry
+from qbench.kernels.gemm.weight_only.launch import dequantized
+from qbench.kernels.gemm.weight_only.packing import pack_weight
+from qbench.kernels.gemm.weight_only.tuning import Config, Entry
 from qbench.kernels.reference import quantize
 from qbench.kernels.schemes import Scheme
 

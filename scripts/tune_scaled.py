@@ -28,9 +28,9 @@ from torch import Tensor
 
 from qbench.kernels.formats import FORMATS
 from qbench.kernels.gemm.packed import PackedWeight
-from qbench.kernels.gemm.packing_bytes import pack_bytes, unpacked_bytes
-from qbench.kernels.gemm.scaled import multiply_scaled, run
-from qbench.kernels.gemm.scaled_configs import Config, Narrow, Wide, Winner
+from qbench.kernels.gemm.scaled.configs import Config, Narrow, Wide, Winner
+from qbench.kernels.gemm.scaled.launch import multiply_scaled, run
+from qbench.kernels.gemm.scaled.packing import pack_bytes, unpacked_bytes
 from qbench.kernels.reference import Quantized, dequantize, quantize
 
 SHAPES = {

@@ -31,8 +31,8 @@ Way = Literal["plain", "tokens", "groups", "fixed", "rounded"]
 but left in 16 bits."""
 
 PROGRAMS = {
-    "pack_weight": "qbench.kernels.gemm.packing:pack_weight",
-    "pack_bytes": "qbench.kernels.gemm.packing_bytes:pack_bytes",
+    "pack_weight": "qbench.kernels.gemm.weight_only.packing:pack_weight",
+    "pack_bytes": "qbench.kernels.gemm.scaled.packing:pack_bytes",
     "quantize_tokens": "qbench.kernels.activation.quantizing:quantize_tokens",
     "quantize_groups": "qbench.kernels.activation.quantizing:quantize_groups",
     "rotate_quantize": "qbench.kernels.activation.rotating:rotate_quantize",

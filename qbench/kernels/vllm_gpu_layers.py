@@ -10,7 +10,7 @@ from msgspec import Struct
 from torch import Tensor, nn
 
 from qbench.kernels.formats import FORMATS
-from qbench.kernels.gemm.packing import pack_weight
+from qbench.kernels.gemm.weight_only.packing import pack_weight
 from qbench.kernels.packing import layout_of, unpack
 from qbench.kernels.reference import Quantized
 from qbench.kernels.schemes import Scheme

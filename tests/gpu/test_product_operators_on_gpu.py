@@ -9,8 +9,8 @@ from torch.library import opcheck
 pytest.importorskip("triton")
 
 from qbench.kernels.formats import FORMATS
-from qbench.kernels.gemm.packing import pack_weight
-from qbench.kernels.gemm.packing_bytes import pack_bytes
+from qbench.kernels.gemm.scaled.packing import pack_bytes
+from qbench.kernels.gemm.weight_only.packing import pack_weight
 from qbench.kernels.operators import quantize_tokens
 from qbench.kernels.product_operators import parts_of, scaled, weight_only
 from qbench.kernels.reference import dequantize, quantize

@@ -10,8 +10,8 @@ if not torch.cuda.is_available():
 
 from qbench.kernels.formats import FORMATS, Format, fitted
 from qbench.kernels.gemm.packed import PackedWeight
-from qbench.kernels.gemm.packing_bytes import pack_bytes, unpacked_bytes
-from qbench.kernels.gemm.scaled import choose, multiply_scaled, run
+from qbench.kernels.gemm.scaled.launch import choose, multiply_scaled, run
+from qbench.kernels.gemm.scaled.packing import pack_bytes, unpacked_bytes
 from qbench.kernels.reference import Quantized, dequantize, quantize
 
 pytestmark = pytest.mark.gpu

@@ -9,11 +9,12 @@ if not torch.cuda.is_available():
     pytest.skip("needs a CUDA GPU", allow_module_level=True)
 
 from qbench.kernels.formats import FORMATS, fitted
-from qbench.kernels.gemm.multiply import dequantized, multiply
+from qbench.kernels.gemm.multiply import multiply
 from qbench.kernels.gemm.packed import PackedWeight
-from qbench.kernels.gemm.packing import pack_weight
-from qbench.kernels.gemm.tuning import Config
 from qbench.kernels.gemm.unpacked import unpacked
+from qbench.kernels.gemm.weight_only.launch import dequantized
+from qbench.kernels.gemm.weight_only.packing import pack_weight
+from qbench.kernels.gemm.weight_only.tuning import Config
 from qbench.kernels.reference import dequantize, quantize
 
 pytestmark = pytest.mark.gpu

@@ -12,8 +12,8 @@ from torch.library import opcheck
 from qbench.kernels.activation import reference
 from qbench.kernels.formats import FORMATS, Format
 from qbench.kernels.gemm.packed import PackedWeight
-from qbench.kernels.gemm.packing import pack_weight
-from qbench.kernels.gemm.packing_bytes import pack_bytes
+from qbench.kernels.gemm.scaled.packing import pack_bytes
+from qbench.kernels.gemm.weight_only.packing import pack_weight
 from qbench.kernels.product_operators import parts_of, scaled, weight_only
 from qbench.kernels.reference import Quantized, dequantize, quantize
 

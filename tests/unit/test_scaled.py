@@ -10,9 +10,9 @@ pytest.importorskip("triton")
 
 from qbench.errors import ConfigError
 from qbench.kernels.formats import FORMATS, fitted
-from qbench.kernels.gemm.packing_bytes import pack_bytes, unpacked_bytes
-from qbench.kernels.gemm.scaled import multiply_scaled
-from qbench.kernels.gemm.scaled_configs import Config, Narrow, Wide
+from qbench.kernels.gemm.scaled.configs import Config, Narrow, Wide
+from qbench.kernels.gemm.scaled.launch import multiply_scaled
+from qbench.kernels.gemm.scaled.packing import pack_bytes, unpacked_bytes
 from qbench.kernels.reference import Quantized, dequantize, quantize
 
 NAMES = ["fp8", "fp8-block", "w8a8", "w4a8"]

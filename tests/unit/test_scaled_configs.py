@@ -5,8 +5,8 @@ import torch
 
 from qbench.errors import Unsupported
 from qbench.kernels.formats import FORMATS
-from qbench.kernels.gemm.packing_bytes import pack_bytes, unpacked_bytes
-from qbench.kernels.gemm.scaled_configs import Narrow, Wide, find_config, winners
+from qbench.kernels.gemm.scaled.configs import Narrow, Wide, find_config, winners
+from qbench.kernels.gemm.scaled.packing import pack_bytes, unpacked_bytes
 from qbench.kernels.reference import dequantize, quantize
 from qbench.kernels.schemes import Scheme
 

@@ -7,9 +7,9 @@ import torch
 from msgspec.structs import replace
 
 from qbench.kernels.formats import FORMATS
-from qbench.kernels.gemm.packing import pack_weight
-from qbench.kernels.gemm.packing_bytes import pack_bytes
+from qbench.kernels.gemm.scaled.packing import pack_bytes
 from qbench.kernels.gemm.unpacked import unpacked
+from qbench.kernels.gemm.weight_only.packing import pack_weight
 from qbench.kernels.reference import dequantize, quantize
 
 

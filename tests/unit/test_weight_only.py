@@ -11,9 +11,10 @@ if os.environ.get("TRITON_INTERPRET") != "1":
 
 from qbench.errors import ConfigError, Unsupported
 from qbench.kernels.formats import FORMATS
-from qbench.kernels.gemm.multiply import dequantized, multiply
-from qbench.kernels.gemm.packing import layout_of, pack_weight
-from qbench.kernels.gemm.tuning import Config
+from qbench.kernels.gemm.multiply import multiply
+from qbench.kernels.gemm.weight_only.launch import dequantized
+from qbench.kernels.gemm.weight_only.packing import layout_of, pack_weight
+from qbench.kernels.gemm.weight_only.tuning import Config
 from qbench.kernels.reference import Quantized, dequantize, quantize
 from qbench.kernels.schemes import Scheme
 

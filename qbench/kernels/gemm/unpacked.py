@@ -7,8 +7,8 @@ from torch import Tensor
 
 from qbench.kernels.floats import E2M1, decode
 from qbench.kernels.gemm.packed import PackedWeight
-from qbench.kernels.gemm.packing import SMALLEST, Layout, layout_of
-from qbench.kernels.gemm.packing_bytes import unpacked_bytes
+from qbench.kernels.gemm.scaled.packing import unpacked_bytes
+from qbench.kernels.gemm.weight_only.packing import SMALLEST, Layout, layout_of
 
 
 def unpacked(weight: PackedWeight) -> Tensor:

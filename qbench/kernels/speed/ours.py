@@ -10,10 +10,9 @@ from torch import Tensor
 from qbench.errors import Unsupported
 from qbench.kernels.checking.exact import quantized_weight
 from qbench.kernels.formats import Format
-from qbench.kernels.gemm.multiply import gpu_of, multiply, multiply_quantized
-from qbench.kernels.gemm.packing import layout_of
-from qbench.kernels.gemm.scaled_configs import find_config
-from qbench.kernels.gemm.tuning import configured
+from qbench.kernels.gemm.multiply import multiply, multiply_quantized
+from qbench.kernels.gemm.scaled.configs import find_config
+from qbench.kernels.gemm.weight_only.tuning import configured, gpu_of, kernel_of
 from qbench.kernels.linear import Inputs
 from qbench.kernels.quant_linear import QuantLinear, packed, program
 from qbench.kernels.schemes import Scheme
@@ -75,7 +74,7 @@ def told(fmt: Format, n: int, k: int, m: int) -> tuple[str, str]:
     if rounds_inputs(fmt):
         layout = find_config(_scaled_name(weights), n, k, m)
         return f"scaled {type(layout).__name__.lower()}", _unusual(layout)
-    config = configured(gpu_of(torch.device("cuda")), _weight_only_name(weights), n, k, m)
+    config = configured(gpu_of(torch.device("cuda")), kernel_of(weights), n, k, m)
     return config.program, _unusual(config)
 
 
@@ -93,12 +92,6 @@ def _scaled_name(scheme: Scheme) -> str:
     """Return the name of a kernel with 8-bit inputs in its tuned table."""
     measured = {"e4m3": "fp8", "int8": "w8a8", "int4": "w4a8"}
     return "fp8-block" if scheme.strategy == "block" else measured[scheme.element]
-
-
-def _weight_only_name(scheme: Scheme) -> str:
-    """Return the name of a kernel with 16-bit inputs in its tuned table."""
-    kind = f"{layout_of(scheme).kind}{'' if scheme.symmetric else 'z'}"
-    return f"{kind}/{scheme.group or 'channel'}"
 
 
 CONTESTANTS = (

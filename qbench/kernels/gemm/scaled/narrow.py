@@ -9,7 +9,7 @@ Scales, by ``KIND``:
 
 - ``channel``: one of each weight row, one of each input row, on the finished sums.
 - ``block``: of 128 x 128 weights and of 128 inputs, on each 128 columns (arXiv 2412.19437, 3.3).
-- ``group``: int4 codes as ``packing_bytes`` lays them. E4M3 bytes 0 to 15 are the numbers 0 to 15
+- ``group``: int4 codes as ``scaled.packing`` lays them. E4M3 bytes 0 to 15 are the numbers 0 to 15
   times 2^-9, so a nibble is a number as it stands, moved up by 8; a product of the same inputs
   with a constant -8 moves the sum down again, exactly. The scale of a group is on its sums.
 """

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-from qbench.kernels.gemm.decoding import decoded, dotted, fetched, group_scale
+from qbench.kernels.gemm.weight_only.decoding import decoded, dotted, fetched, group_scale
 
 
 @triton.jit

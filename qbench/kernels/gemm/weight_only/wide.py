@@ -8,7 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from qbench.kernels.gemm.decoding import decoded, dotted, fetched, group_scale, times
+from qbench.kernels.gemm.weight_only.decoding import decoded, dotted, fetched, group_scale, times
 
 
 @triton.jit

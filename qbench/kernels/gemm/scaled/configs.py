@@ -17,7 +17,7 @@ from msgspec import Struct
 class Narrow(
     Struct, frozen=True, kw_only=True, omit_defaults=True, tag="narrow", tag_field="program"
 ):
-    """The weight streams past few inputs (``scaled_narrow``)."""
+    """The weight streams past few inputs (``scaled.narrow``)."""
 
     block_m: int
     """Inputs of a program: 16, 32, 64 ..."""
@@ -42,7 +42,7 @@ class Narrow(
 
 
 class Wide(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="wide", tag_field="program"):
-    """Programs that stay and walk over tiles of many inputs (``scaled_wide``)."""
+    """Programs that stay and walk over tiles of many inputs (``scaled.wide``)."""
 
     block_m: int
     block_n: int

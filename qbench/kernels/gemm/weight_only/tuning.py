@@ -14,7 +14,11 @@ from importlib import resources
 from typing import Literal
 
 import msgspec
+import torch
 from msgspec import Struct
+
+from qbench.kernels.gemm.weight_only.packing import layout_of
+from qbench.kernels.schemes import Scheme
 
 Program = Literal["narrow", "wide", "unpack"]
 
@@ -52,6 +56,20 @@ class Entry(Struct, frozen=True):
 
 Table = dict[str, tuple[Entry, ...]]
 """Entries by kernel: ``int4/128``."""
+
+
+def kernel_of(scheme: Scheme) -> str:
+    """Return the name of a weight's kernel in tables: kind and group."""
+    zeros = "" if scheme.symmetric else "z"
+    return f"{layout_of(scheme).kind}{zeros}/{scheme.group or 'channel'}"
+
+
+@functools.cache
+def gpu_of(device: torch.device) -> str:
+    """Return a device's name as tables have it: ``h100``."""
+    if device.type != "cuda":
+        return device.type
+    return torch.cuda.get_device_name(device).lower().removeprefix("nvidia ").split(" ")[0]
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 Tiles are fetched by the copy engine through descriptors; programs walk the tiles in groups of
 GROUP_M rows of tiles, so that what is near in time shares inputs and weights in the L2 cache.
-Scales are as in ``scaled_narrow``. Int4 codes are spelled out in E4M3 first (``spell``): with many
+Scales are as in ``scaled.narrow``. Int4 codes are spelled out in E4M3 first (``spell``): with many
 inputs that costs a few percent, and decoding them for each tile of inputs costs half the rate.
 """
 
@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from triton.language.extra import cuda
 
-from qbench.kernels.gemm.scaled_narrow import prefetch
+from qbench.kernels.gemm.scaled.narrow import prefetch
 
 
 @triton.jit

@@ -9,7 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from qbench.kernels.gemm.decoding import decoded, fetched, group_scale
+from qbench.kernels.gemm.weight_only.decoding import decoded, fetched, group_scale
 
 
 @triton.jit

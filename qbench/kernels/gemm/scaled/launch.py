@@ -12,10 +12,10 @@ from triton.tools.tensor_descriptor import TensorDescriptor
 
 from qbench.errors import ConfigError, Unsupported
 from qbench.kernels.gemm.packed import PackedWeight
-from qbench.kernels.gemm.scaled_configs import Config, Narrow, Wide, find_config
-from qbench.kernels.gemm.scaled_narrow import narrow
-from qbench.kernels.gemm.scaled_wide import spell, wide
-from qbench.kernels.gemm.scaled_workspace import COUNTERS, PARTS, workspace
+from qbench.kernels.gemm.scaled.configs import Config, Narrow, Wide, find_config
+from qbench.kernels.gemm.scaled.narrow import narrow
+from qbench.kernels.gemm.scaled.wide import spell, wide
+from qbench.kernels.gemm.workspace import COUNTERS, PARTS, workspace
 
 PLAIN = Narrow(block_m=64, block_n=64, block_k=128, stages=3)
 """Runs anywhere, whatever the shape."""
