@@ -5,7 +5,7 @@ The table says what vLLM's linear kernels do, by compute capability: read from 0
 ``layers/quantization/compressed_tensors`` (which of them a checkpoint asks for). What an engine
 then reports of itself (its log) goes before this table: it is a forecast. Where vLLM has no kernel
 that computes a format, or leaves its activations as they are, qbench lends it one
-(``vllm_gpu`` on GPUs, ``vllm_plugin`` on CPUs), and the table says that.
+(``lent.gpu`` on GPUs, ``lent.cpu`` on CPUs), and the table says that.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ LENT = (
     *("w8a16", "w3a16", "w2a16", "mxfp8", "w4a8-fp4"),
     *("nvfp4", "nvfp4a16", "nvfp4-mr", "mxfp4", "mxfp4a16", "mxfp4-mr", "int4-mr"),
 )
-"""Formats for which ``qbench.kernels.vllm_plugin`` brings kernels to vLLM's CPU build."""
+"""Formats for which ``qbench.kernels.lent.cpu`` brings kernels to vLLM's CPU build."""
 
 
 def architecture_of(name: str) -> str:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from qbench.kernels import linear
 from qbench.kernels.formats import FORMATS, Format
+from qbench.kernels.lent.gpu_layers import Inputs, Served
 from qbench.kernels.packing import layout_of, pack
 from qbench.kernels.reference import Quantized, dequantize, quantize
-from qbench.kernels.vllm_gpu_layers import Inputs, Served
 
 pytestmark = pytest.mark.gpu
 
@@ -83,9 +83,9 @@ def test_mxfp8_is_rounded_before_vllms_own_product(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("QBENCH_KERNELS", "mxfp8")
     from vllm.model_executor.kernels.linear import init_mxfp8_linear_kernel  # noqa: PLC0415
 
-    from qbench.kernels import vllm_gpu  # noqa: PLC0415
+    from qbench.kernels.lent import gpu  # noqa: PLC0415
 
-    vllm_gpu.register()
+    gpu.register()
     kernel = init_mxfp8_linear_kernel()
     assert type(kernel).__name__ == "QbenchRoundingMarlinMxfp8LinearKernel"
     fmt = FORMATS["mxfp8"]

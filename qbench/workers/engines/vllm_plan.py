@@ -9,9 +9,8 @@ from msgspec.structs import replace
 
 from qbench.errors import ConfigError, EngineStartError, Unsupported
 from qbench.kernels.formats import FORMATS
+from qbench.kernels.lent.asked import EMULATE, KERNELS
 from qbench.kernels.paths import way
-from qbench.kernels.vllm_entry import KERNELS
-from qbench.kernels.vllm_entry import VARIABLE as EMULATE
 from qbench.service.domain import System
 from qbench.workers.checkpoints import CARRIED, Say, resolve
 from qbench.workers.engines.options import read_options

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from qbench.kernels.formats import FORMATS
 from qbench.kernels.gemm.weight_only.packing import pack_weight
+from qbench.kernels.lent.gpu_operators import taken_apart
+from qbench.kernels.lent.tensors import plain, unpacked
 from qbench.kernels.packing import layout_of, unpack
 from qbench.kernels.reference import Quantized
 from qbench.kernels.schemes import Scheme
-from qbench.kernels.vllm_gpu_operators import taken_apart
-from qbench.kernels.vllm_tensors import plain, unpacked
 
 BLOCKS = (16, 32, 64, 128)
 """Hadamard blocks that the programs rotate by."""

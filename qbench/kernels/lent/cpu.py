@@ -5,7 +5,7 @@ activations, for NVFP4 and the MX formats. These dequantize a layer once, exactl
 ``qbench.kernels.reference`` says, round and rotate its inputs as the format says, and multiply in
 the model's own type. Their names hold ``Emulation``, so vLLM's log says what ran.
 
-``qbench.kernels.vllm_entry`` loads this module in every process of a server that was asked for it:
+``qbench.kernels.lent.entry`` loads this module in every process of a server that was asked for it:
 ``QBENCH_EMULATE`` names the format. It does nothing where the platform is no CPU. It runs in vLLM's
 environment: nothing may be imported here but torch, vllm, and what ``qbench.kernels`` needs there.
 """
@@ -34,13 +34,13 @@ from vllm.model_executor.layers.quantization.compressed_tensors.schemes import (
 from vllm.platforms import PlatformEnum, current_platform
 
 from qbench.kernels.formats import FORMATS, Format
+from qbench.kernels.lent.asked import EMULATE
+from qbench.kernels.lent.tensors import plain
 from qbench.kernels.linear import Inputs, prepare
 from qbench.kernels.packing import Layout, unpack
 from qbench.kernels.reference import dequantize
 from qbench.kernels.rotation import rotate
 from qbench.kernels.schemes import Element, Scheme
-from qbench.kernels.vllm_entry import VARIABLE
-from qbench.kernels.vllm_tensors import plain
 
 INTEGERS: dict[int, Element] = {2: "int2", 3: "int3", 4: "int4", 8: "int8"}
 
@@ -49,7 +49,7 @@ Answer = tuple[bool, str | None]
 
 def served() -> Format | None:
     """Return the format that qbench asked kernels for; None where it asked for none."""
-    return FORMATS.get(os.environ.get(VARIABLE, ""))
+    return FORMATS.get(os.environ.get(EMULATE, ""))
 
 
 def rounding() -> Scheme | None:

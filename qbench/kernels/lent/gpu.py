@@ -10,7 +10,7 @@ for int4 weights it leaves 4-bit inputs as they are. These read the same checkpo
 - rotate and round inputs as the format says before that, in one pass over them
   (``qbench.kernels.activation``), and multiply in 16 bits: ``QbenchRounding...``.
 
-``qbench.kernels.vllm_entry`` loads this module in every process of a server that was asked for
+``qbench.kernels.lent.entry`` loads this module in every process of a server that was asked for
 it: ``QBENCH_KERNELS`` names the format. The kernels then come before vLLM's own. It runs in vLLM's
 environment: nothing may be imported here but torch, vllm, triton, and what ``qbench.kernels``
 needs.
@@ -38,9 +38,8 @@ from vllm.platforms import current_platform
 from vllm.scalar_type import scalar_types
 
 from qbench.kernels.formats import FORMATS, Format
-from qbench.kernels.schemes import Element, Scheme
-from qbench.kernels.vllm_entry import KERNELS
-from qbench.kernels.vllm_gpu_layers import (
+from qbench.kernels.lent.asked import KERNELS
+from qbench.kernels.lent.gpu_layers import (
     Inputs,
     Prepared,
     Served,
@@ -49,7 +48,8 @@ from qbench.kernels.vllm_gpu_layers import (
     rotation_taken,
     small_floats,
 )
-from qbench.kernels.vllm_tensors import plain
+from qbench.kernels.lent.tensors import plain
+from qbench.kernels.schemes import Element, Scheme
 
 Answer = tuple[bool, str | None]
 
