@@ -20,9 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from qbench.errors import Unsupported
+from qbench.kernels import operators
+from qbench.kernels.formats import FORMATS
 from qbench.kernels.gemm.multiply import multiply, multiply_quantized
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.linear import Inputs
+from qbench.kernels.product_operators import parts_of, scaled, weight_only
 from qbench.kernels.reference import Quantized
 from qbench.kernels.schemes import Element, Scheme
 
@@ -140,6 +143,8 @@ class QuantLinear(nn.Module):
         self.way = way_of(self.inputs)
         self.in_features, self.out_features = weight.columns, weight.rows
         self._weight = weight
+        self._told = parts_of(weight)[4:]
+        self._rounding = _rounding(self.inputs.scheme) if self.way == "rounded" else ""
         for name in ("codes", "high", "scale", "zero"):
             self.register_buffer(name, getattr(weight, name))
         self.register_buffer("bias", bias)
@@ -175,6 +180,8 @@ class QuantLinear(nn.Module):
         return made
 
     def _product(self, values: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            return self._kept(values)
         if self.way == "plain":
             return multiply(values, self.weight)
         if self.way == "rounded":
@@ -182,6 +189,31 @@ class QuantLinear(nn.Module):
             return multiply(rounded, self.weight)
         codes, scale = self._codes(values)
         return multiply_quantized(codes, scale, self.weight, values.dtype)
+
+    def _kept(self, values: Tensor) -> Tensor:
+        """As ``_product``, of operators that ``torch.compile`` keeps as they are."""
+        parts = (self.codes, self.high, self.scale, self.zero, *self._told)
+        if self.way == "rounded":
+            values = operators.rotate_round(values, self.inputs.rotation, self._rounding)
+        if self.way in ("plain", "rounded"):
+            made: Tensor = weight_only(values, *parts)
+        else:
+            codes, steps = self._kept_codes(values)
+            made = scaled(codes, steps, values.dtype, *parts)
+        return made
+
+    def _kept_codes(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        scheme, rotation = self.inputs.scheme, self.inputs.rotation
+        assert scheme is not None
+        if self.way == "fixed":
+            return _below(values, self.step, scheme)
+        if self.way == "groups":
+            made: tuple[Tensor, Tensor] = operators.quantize_groups(values)
+        elif rotation is not None:
+            made = operators.rotate_quantize(values, rotation, scheme.element)
+        else:
+            made = operators.quantize_tokens(values, scheme.element)
+        return made
 
     def _codes(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return 8-bit codes (tokens, in) and their scales."""
@@ -201,6 +233,11 @@ class QuantLinear(nn.Module):
         """Return what ``print(model)`` shows."""
         element = self._weight.scheme.element
         return f"in={self.in_features}, out={self.out_features}, {element}, inputs {self.way}"
+
+
+def _rounding(scheme: Scheme | None) -> str:
+    """Return a format whose activations are of ``scheme``, as operators name it; empty: none."""
+    return next((name for name, fmt in FORMATS.items() if fmt.activations == scheme), "")
 
 
 def _below(values: Tensor, step: Tensor, scheme: Scheme) -> tuple[Tensor, Tensor]:
