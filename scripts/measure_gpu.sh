@@ -21,8 +21,10 @@ part() { # share of the minutes, name, command
   tail -n 12 "$out/$name.log"
 }
 
-part 15 tests python3 -m pytest -q -p no:cacheprovider tests/gpu/test_weight_only.py tests/gpu/test_scaled.py
+# The tests' own servers and settings are not needed here.
+part 15 tests python3 -m pytest -q --noconftest -c /dev/null --rootdir=. -p no:cacheprovider tests/gpu
 part 30 tune python3 scripts/tune_kernels.py --out "$out" --minutes "$(( minutes * 28 / 100 ))"
 [ -s "$out/winners.json" ] && cp "$out/winners.json" qbench/kernels/gemm/tuned/h100.json
 part 35 speed python3 -m qbench kernels speed --rows "$out/speed.jsonl" --minutes "$(( minutes * 33 / 100 ))"
-part 20 served python3 scripts/bench_embedded_gpu.py --out "$out/served.json"
+part 20 served python3 scripts/bench_embedded_gpu.py --out "$out/served.json" --batches 1,8,64 \
+  --formats bf16,w4a16,fp8,w8a8,mxfp4a16,nvfp4a16
