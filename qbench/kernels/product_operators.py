@@ -1,17 +1,19 @@
 """Torch operators (namespace ``qbench``) for products with packed weights.
 
 Operators take tensors and plain values, so a ``PackedWeight`` is taken apart once, when a layer is
-made (``parts_of``), and put together again in the call, which costs a microsecond. On a GPU the
-programs run; elsewhere the weight is unpacked and multiplied in float32, and rounded once.
+made, and put together again in the call, which costs a microsecond. All numbers that differ between
+layers of one shape come as tensors: then their graphs are the same, and are compiled once. On a GPU
+the programs run; elsewhere the weight is unpacked and multiplied in float32, and rounded once.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any
 
 import msgspec
 import torch
+from msgspec import Struct
 from torch import Tensor
 from torch.library import custom_op
 
@@ -20,105 +22,112 @@ from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.gemm.unpacked import unpacked
 from qbench.kernels.schemes import Scheme
 
-Parts = tuple[Tensor, Tensor | None, Tensor, Tensor | None, str, str | None, int, int, float]
-"""codes, high, scale, zero, scheme, activations, rows, columns, factor."""
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """A packed weight taken apart for an operator."""
+
+    tensors: dict[str, Tensor]
+    """By the names of its fields."""
+    factor: Tensor
+    """One float32 number in the CPU's memory: reading it waits for nothing."""
+    rows: int
+    rest: str
+    """The other fields, and the names of the tensors, as JSON."""
+
+    @property
+    def given(self) -> tuple[list[Tensor], Tensor, int, str]:
+        """What the operators take after their inputs."""
+        return [*self.tensors.values()], self.factor, self.rows, self.rest
 
 
-def parts_of(weight: PackedWeight) -> Parts:
-    """Return what the operators take after their inputs; schemes as JSON."""
-    activations = None if weight.activations is None else _text(weight.activations)
-    return (
-        weight.codes,
-        weight.high,
-        weight.scale,
-        weight.zero,
-        _text(weight.scheme),
-        activations,
-        weight.rows,
-        weight.columns,
-        weight.factor,
+def taken_apart(weight: PackedWeight) -> Parts:
+    """Return a weight as operators take it."""
+    fields = msgspec.structs.asdict(weight)
+    tensors = {name: value for name, value in fields.items() if isinstance(value, Tensor)}
+    rest = {name: value for name, value in fields.items() if name not in (*tensors, "factor")}
+    return Parts(
+        tensors=tensors,
+        factor=torch.tensor(weight.factor, dtype=torch.float32, device="cpu"),
+        rows=weight.rows,
+        rest=msgspec.json.encode([rest, [*tensors]]).decode(),
     )
 
 
-def _text(scheme: Scheme) -> str:
-    return msgspec.json.encode(scheme).decode()
+@lru_cache(maxsize=4096)
+def _read(rest: str) -> tuple[dict[str, Any], list[str]]:
+    fields, names = msgspec.json.decode(rest)
+    for name in ("scheme", "activations"):
+        if fields[name] is not None:
+            fields[name] = msgspec.convert(fields[name], Scheme)
+    return fields, names
 
 
-@cache
-def _scheme(text: str) -> Scheme:
-    return msgspec.json.decode(text, type=Scheme)
-
-
-def _together(parts: Parts) -> PackedWeight:
-    codes, high, scale, zero, scheme, activations, rows, columns, factor = parts
-    return PackedWeight(
-        scheme=_scheme(scheme),
-        activations=None if activations is None else _scheme(activations),
-        rows=rows,
-        columns=columns,
-        codes=codes,
-        high=high,
-        scale=scale,
-        zero=zero,
-        factor=factor,
-    )
+def _together(parts: list[Tensor], factor: Tensor, rest: str) -> PackedWeight:
+    fields, names = _read(rest)
+    given = fields | dict(zip(names, parts, strict=True)) | {"factor": factor.item()}
+    return PackedWeight(**given)
 
 
 @custom_op("qbench::weight_only", mutates_args=(), device_types="cpu")
-def weight_only(  # noqa: PLR0913, PLR0917 # a PackedWeight's fields
-    x: Tensor,
-    codes: Tensor,
-    high: Tensor | None,
-    scale: Tensor,
-    zero: Tensor | None,
-    scheme: str,
-    activations: str | None,
-    rows: int,
-    columns: int,
-    factor: float,
-) -> Tensor:
+def weight_only(x: Tensor, parts: list[Tensor], factor: Tensor, rows: int, rest: str) -> Tensor:
     """Return 16-bit ``x`` (M, K) times the weight (N, K) transposed; see ``multiply``."""
-    parts = (codes, high, scale, zero, scheme, activations, rows, columns, factor)
-    return (x.float() @ unpacked(_together(parts)).T).to(x.dtype)
+    del rows
+    return (x.float() @ unpacked(_together(parts, factor, rest)).T).to(x.dtype)
 
 
 @custom_op("qbench::scaled", mutates_args=(), device_types="cpu")
-def scaled(  # noqa: PLR0913, PLR0917 # a PackedWeight's fields
+def scaled(  # noqa: PLR0913, PLR0917 # inputs and a weight's parts
     inputs: Tensor,
     steps: Tensor,
     dtype: torch.dtype,
-    codes: Tensor,
-    high: Tensor | None,
-    scale: Tensor,
-    zero: Tensor | None,
-    scheme: str,
-    activations: str | None,
+    parts: list[Tensor],
+    factor: Tensor,
     rows: int,
-    columns: int,
-    factor: float,
+    rest: str,
 ) -> Tensor:
     """Return 8-bit ``inputs`` (M, K) below ``steps`` times the weight; ``multiply_quantized``."""
-    parts = (codes, high, scale, zero, scheme, activations, rows, columns, factor)
+    del rows
     wide = inputs.float() * steps.repeat_interleave(inputs.shape[1] // steps.shape[1], dim=1)
-    return (wide @ unpacked(_together(parts)).T).to(dtype)
+    return (wide @ unpacked(_together(parts, factor, rest)).T).to(dtype)
 
 
 @weight_only.register_kernel("cuda")
-def _weight_only(x: Tensor, *parts: Any) -> Tensor:
-    return multiply(x, _together(cast("Parts", parts)))
+def _weight_only(x: Tensor, parts: list[Tensor], factor: Tensor, rows: int, rest: str) -> Tensor:
+    del rows
+    return multiply(x.contiguous(), _together(parts, factor, rest))
 
 
 @scaled.register_kernel("cuda")
-def _scaled(inputs: Tensor, steps: Tensor, dtype: torch.dtype, *parts: Any) -> Tensor:
-    return multiply_quantized(inputs, steps, _together(cast("Parts", parts)), dtype)
+def _scaled(  # noqa: PLR0913, PLR0917 # as the operator
+    inputs: Tensor,
+    steps: Tensor,
+    dtype: torch.dtype,
+    parts: list[Tensor],
+    factor: Tensor,
+    rows: int,
+    rest: str,
+) -> Tensor:
+    del rows
+    return multiply_quantized(inputs, steps, _together(parts, factor, rest), dtype)
 
 
 @weight_only.register_fake
-def _weight_only_shape(x: Tensor, *parts: Any) -> Tensor:
-    return x.new_empty(x.shape[0], parts[6])
+def _weight_only_shape(
+    x: Tensor, parts: list[Tensor], factor: Tensor, rows: int, rest: str
+) -> Tensor:
+    del parts, factor, rest
+    return x.new_empty(x.shape[0], rows)
 
 
 @scaled.register_fake
-def _scaled_shape(inputs: Tensor, steps: Tensor, dtype: torch.dtype, *parts: Any) -> Tensor:
-    del steps
-    return inputs.new_empty(inputs.shape[0], parts[6], dtype=dtype)
+def _scaled_shape(  # noqa: PLR0913, PLR0917 # as the operator
+    inputs: Tensor,
+    steps: Tensor,
+    dtype: torch.dtype,
+    parts: list[Tensor],
+    factor: Tensor,
+    rows: int,
+    rest: str,
+) -> Tensor:
+    del steps, parts, factor, rest
+    return inputs.new_empty(inputs.shape[0], rows, dtype=dtype)

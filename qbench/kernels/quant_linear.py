@@ -25,7 +25,7 @@ from qbench.kernels.formats import FORMATS
 from qbench.kernels.gemm.multiply import multiply, multiply_quantized
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.linear import Inputs
-from qbench.kernels.product_operators import parts_of, scaled, weight_only
+from qbench.kernels.product_operators import scaled, taken_apart, weight_only
 from qbench.kernels.reference import Quantized
 from qbench.kernels.schemes import Element, Scheme
 
@@ -143,7 +143,7 @@ class QuantLinear(nn.Module):
         self.way = way_of(self.inputs)
         self.in_features, self.out_features = weight.columns, weight.rows
         self._weight = weight
-        self._told = parts_of(weight)[4:]
+        self._parts = taken_apart(weight)
         self._rounding = _rounding(self.inputs.scheme) if self.way == "rounded" else ""
         for name in ("codes", "high", "scale", "zero"):
             self.register_buffer(name, getattr(weight, name))
@@ -192,7 +192,8 @@ class QuantLinear(nn.Module):
 
     def _kept(self, values: Tensor) -> Tensor:
         """As ``_product``, of operators that ``torch.compile`` keeps as they are."""
-        parts = (self.codes, self.high, self.scale, self.zero, *self._told)
+        _, factor, rows, rest = self._parts.given
+        parts = ([getattr(self, name) for name in self._parts.tensors], factor, rows, rest)
         if self.way == "rounded":
             values = operators.rotate_round(values, self.inputs.rotation, self._rounding)
         if self.way in ("plain", "rounded"):

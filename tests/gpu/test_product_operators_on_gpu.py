@@ -12,7 +12,7 @@ from qbench.kernels.formats import FORMATS
 from qbench.kernels.gemm.scaled.packing import pack_bytes
 from qbench.kernels.gemm.weight_only.packing import pack_weight
 from qbench.kernels.operators import quantize_tokens
-from qbench.kernels.product_operators import parts_of, scaled, weight_only
+from qbench.kernels.product_operators import scaled, taken_apart, weight_only
 from qbench.kernels.reference import dequantize, quantize
 
 pytestmark = [
@@ -34,7 +34,7 @@ def test_weight_only_products_stay_in_a_graph(name: str) -> None:
     scheme = FORMATS[name].weights
     assert scheme is not None
     x, quantized = numbers(5), quantize(numbers(ROWS), scheme)
-    parts = parts_of(pack_weight(quantized))
+    parts = taken_apart(pack_weight(quantized)).given
     opcheck(weight_only, (x, *parts), test_utils=("test_schema", "test_faketensor"))
     compiled = torch.compile(
         lambda y: weight_only(y, *parts) * 2, backend="aot_eager", fullgraph=True
@@ -51,7 +51,7 @@ def test_products_with_8_bit_inputs_stay_in_a_graph(name: str) -> None:
     assert fmt.activations is not None
     element = fmt.activations.element
     x, quantized = numbers(5), quantize(numbers(ROWS), fmt.weights)
-    parts = parts_of(pack_bytes(quantized, fmt.activations))
+    parts = taken_apart(pack_bytes(quantized, fmt.activations)).given
 
     def layer(y: torch.Tensor) -> torch.Tensor:
         codes, scale = quantize_tokens(y, element)

@@ -14,7 +14,7 @@ from qbench.kernels.formats import FORMATS, Format
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.gemm.scaled.packing import pack_bytes
 from qbench.kernels.gemm.weight_only.packing import pack_weight
-from qbench.kernels.product_operators import parts_of, scaled, weight_only
+from qbench.kernels.product_operators import scaled, taken_apart, weight_only
 from qbench.kernels.reference import Quantized, dequantize, quantize
 
 ROWS, COLUMNS = 24, 384
@@ -54,8 +54,8 @@ def call(name: str) -> tuple[CustomOpDef, tuple[Any, ...], torch.Tensor]:
         x = x * given[1].double().repeat_interleave(COLUMNS // given[1].shape[1], dim=1)
     wanted = x @ dequantize(quantized, torch.float32).double().T
     if fmt.activations is None:
-        return weight_only, (*given, *parts_of(weight)), wanted
-    return scaled, (*given, torch.bfloat16, *parts_of(weight)), wanted
+        return weight_only, (*given, *taken_apart(weight).given), wanted
+    return scaled, (*given, torch.bfloat16, *taken_apart(weight).given), wanted
 
 
 each = pytest.mark.parametrize("name", [*WIDE, *SMALL])

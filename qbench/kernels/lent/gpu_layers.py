@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from qbench.kernels.formats import FORMATS
 from qbench.kernels.gemm.weight_only.packing import pack_weight
-from qbench.kernels.lent.gpu_operators import taken_apart
+from qbench.kernels.lent.gpu_operators import round_inputs
 from qbench.kernels.lent.tensors import plain, unpacked
 from qbench.kernels.packing import layout_of, unpack
+from qbench.kernels.product_operators import taken_apart, weight_only
 from qbench.kernels.reference import Quantized
 from qbench.kernels.schemes import Scheme
 
@@ -51,7 +52,7 @@ class Prepared:
         if not self.needed:
             return x
         flat = x.reshape(-1, x.shape[-1])
-        made: Tensor = torch.ops.qbench_vllm.inputs(flat, self.shared, self.block, self.scheme)
+        made: Tensor = round_inputs(flat, self.shared, self.block, self.scheme)
         return made.reshape(x.shape)
 
 
@@ -73,7 +74,7 @@ class Served:
         """Map (..., K) to (..., N) in the type of ``x``."""
         flat = self.prepared(x).reshape(-1, x.shape[-1])
         parts = [getattr(layer, name) for name in self.names]
-        made: Tensor = torch.ops.qbench_vllm.product(flat, parts, self.factor, self.rows, self.rest)
+        made: Tensor = weight_only(flat, parts, self.factor, self.rows, self.rest)
         made = made.reshape(*x.shape[:-1], self.rows)
         return made if bias is None else made + bias
 
