@@ -20,7 +20,7 @@ from qbench.kernels.layers import (
 )
 from qbench.kernels.linear import Inputs
 from qbench.kernels.paths import ComputePath
-from qbench.kernels.quant_linear import QuantLinear, packed, way_of
+from qbench.kernels.quant_linear import QuantLinear, Way, packed
 from qbench.kernels.reference import FLOATS, Quantized, quantize
 from qbench.kernels.rotation import rotate
 
@@ -71,11 +71,11 @@ def apply_kernels(
         return applied, Ran(path="native", kernel=f"cuBLAS {fmt.storage}")
     _refuse_wide(fmt)
     _refuse_unsupported(model, plan)
-    for names in _groups(model, plan):
-        made = _rounded(_weight(model, names), plan[names[0]])
-        _install(model, names, made)
+    ways = [
+        _install(model, names, _rounded(_weight(model, names), plan[names[0]]))
+        for names in _groups(model, plan)
+    ]
     refuse_leftovers(model, plan, skipped)
-    ways = [Inputs(scheme=made.activations, rotation=made.rotation) for made in plan.values()]
     return applied, ran(fmt, ways)
 
 
@@ -89,23 +89,25 @@ def install_coded(model: nn.Module, coded: Mapping[str, Coded], fmt: Format) -> 
     _refuse_wide(fmt)
     for layer in coded.values():
         _refuse(layer)
+    ways: list[Way] = []
     for names in _groups(model, dict.fromkeys(coded)):
         joined = _joined([coded[name] for name in names])
-        for part in [names] if joined else [(name,) for name in names]:
-            _install(model, part, joined or coded[part[0]])
-    return ran(fmt, [layer.inputs for layer in coded.values()])
+        parts = [names] if joined else [(name,) for name in names]
+        ways += [_install(model, part, joined or coded[part[0]]) for part in parts]
+    return ran(fmt, ways)
 
 
-def ran(fmt: Format, inputs: Sequence[Inputs]) -> Ran:
-    """Say how a format's products are made.
+def ran(fmt: Format, ways: Sequence[Way]) -> Ran:
+    """Say how a format's products are made, by what is done with the inputs of its layers.
 
     Where inputs are rounded and then multiplied in 16 bits, answers and memory are the format's,
     and its speed is that of its weights alone: that is neither native nor a weight-only fallback.
     """
-    if any(way_of(one) == "rounded" for one in inputs):
+    if "rounded" in ways:
         kernel = f"qbench triton {fmt.name}, inputs rounded, multiplied in 16 bits"
         return Ran(path="emulated", kernel=kernel)
-    return Ran(path="native", kernel=f"qbench triton {fmt.name}")
+    units = ", in FP4 units" if "four bits" in ways else ""
+    return Ran(path="native", kernel=f"qbench triton {fmt.name}{units}")
 
 
 def _groups(model: nn.Module, wanted: Mapping[str, object]) -> list[tuple[str, ...]]:
@@ -188,12 +190,13 @@ def _joinable(one: Quantized, other: Quantized) -> bool:
     return same and aligned and scheme == other.scheme and scheme.strategy != "tensor"
 
 
-def _install(model: nn.Module, names: Sequence[str], layer: Coded) -> None:
+def _install(model: nn.Module, names: Sequence[str], layer: Coded) -> Way:
     """Put one product in the place of the layers ``names``, on the model's device."""
     device = model.get_submodule(names[0]).get_parameter("weight").device
     weight = packed(_moved(layer.quantized, device), layer.inputs)
     made = QuantLinear(weight, _bias(model, names), inputs=layer.inputs)
     _place(model, names, made)
+    return made.way
 
 
 def _moved(made: Quantized, device: torch.device) -> Quantized:

@@ -164,6 +164,8 @@ OWN = {
 """Formats whose codes qbench's own programs multiply, from a compute capability on."""
 OWN_ROUNDED = ("nvfp4", "mxfp4", "nvfp4-mr", "mxfp4-mr", "int4-mr")
 """Formats whose activations they round, and then multiply in 16 bits, from sm_80 on."""
+OWN_FOUR_BITS = ("nvfp4", "mxfp4", "nvfp4-mr", "mxfp4-mr")
+"""Those of them whose codes they multiply in FP4 units, from sm_100 on."""
 
 LENT = (
     *("w8a16", "w3a16", "w2a16", "mxfp8", "w4a8-fp4"),
@@ -228,6 +230,9 @@ def own_way(fmt: Format, architecture: str) -> Way:
     """
     capability = re.search(r"\bsm_(\d+)", architecture)
     number = int(capability[1]) if capability else 0
+    if fmt.name in OWN_FOUR_BITS and number >= 100:
+        note = "Compiled to FP4 instructions and checked interpreted; never run on such a GPU."
+        return Way(path="native", kernel="qbench FP4, Triton", note=note)
     if fmt.name in OWN_ROUNDED and number >= 80:
         note = "Activations are rounded as the format says, then multiplied in 16 bits."
         return Way(path="emulated", kernel="qbench rounding, Triton", note=note)

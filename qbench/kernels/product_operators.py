@@ -17,7 +17,8 @@ from msgspec import Struct
 from torch import Tensor
 from torch.library import custom_op
 
-from qbench.kernels.gemm.multiply import multiply, multiply_quantized
+from qbench.kernels.gemm.four_bits.packing import numbers_of_codes
+from qbench.kernels.gemm.multiply import multiply, multiply_four_bits, multiply_quantized
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.gemm.unpacked import unpacked
 from qbench.kernels.schemes import Scheme
@@ -91,6 +92,27 @@ def scaled(  # noqa: PLR0913, PLR0917 # inputs and a weight's parts
     return (wide @ unpacked(_together(parts, factor, rest)).T).to(dtype)
 
 
+@custom_op("qbench::four_bits", mutates_args=(), device_types="cpu")
+def four_bits(  # noqa: PLR0913, PLR0917 # inputs and a weight's parts
+    inputs: Tensor,
+    steps: Tensor,
+    tops: Tensor,
+    dtype: torch.dtype,
+    parts: list[Tensor],
+    factor: Tensor,
+    rows: int,
+    rest: str,
+) -> Tensor:
+    """Return E2M1 ``inputs`` (M, K / 2) times the weight; see ``multiply_four_bits``.
+
+    ``tops``: factors of tokens, (M, 1), or no rows where the format has none.
+    """
+    del rows
+    weight = _together(parts, factor, rest)
+    made = numbers_of_codes(inputs, steps, weight.scheme).float() @ unpacked(weight).T
+    return (made / tops if weight.scheme.two_level else made).to(dtype)
+
+
 @weight_only.register_kernel("cuda")
 def _weight_only(x: Tensor, parts: list[Tensor], factor: Tensor, rows: int, rest: str) -> Tensor:
     del rows
@@ -109,6 +131,23 @@ def _scaled(  # noqa: PLR0913, PLR0917 # as the operator
 ) -> Tensor:
     del rows
     return multiply_quantized(inputs, steps, _together(parts, factor, rest), dtype)
+
+
+@four_bits.register_kernel("cuda")
+def _four_bits(  # noqa: PLR0913, PLR0917 # as the operator
+    inputs: Tensor,
+    steps: Tensor,
+    tops: Tensor,
+    dtype: torch.dtype,
+    parts: list[Tensor],
+    factor: Tensor,
+    rows: int,
+    rest: str,
+) -> Tensor:
+    del rows
+    weight = _together(parts, factor, rest)
+    given = tops if weight.scheme.two_level else None
+    return multiply_four_bits(inputs, steps, given, weight, dtype)
 
 
 @weight_only.register_fake
@@ -130,4 +169,19 @@ def _scaled_shape(  # noqa: PLR0913, PLR0917 # as the operator
     rest: str,
 ) -> Tensor:
     del steps, parts, factor, rest
+    return inputs.new_empty(inputs.shape[0], rows, dtype=dtype)
+
+
+@four_bits.register_fake
+def _four_bits_shape(  # noqa: PLR0913, PLR0917 # as the operator
+    inputs: Tensor,
+    steps: Tensor,
+    tops: Tensor,
+    dtype: torch.dtype,
+    parts: list[Tensor],
+    factor: Tensor,
+    rows: int,
+    rest: str,
+) -> Tensor:
+    del steps, tops, parts, factor, rest
     return inputs.new_empty(inputs.shape[0], rows, dtype=dtype)

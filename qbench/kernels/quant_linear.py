@@ -1,8 +1,10 @@
 """Linear layers whose products are made by GPU programs, from codes as they are packed.
 
 A layer takes 16-bit inputs and does with them what its format says: nothing, 8-bit codes by token
-or group, rotation, rounding to 4 bits. Inputs of 4 bits, which Hopper cannot multiply, are rounded
-and then multiplied in 16 bits: the numbers are the format's, the speed is that of its weights.
+or group, rotation, rounding to 4 bits. Inputs of 4 bits are packed and multiplied as they are on
+GPUs that can (Blackwell and later, where it never ran: see ``gemm.four_bits``); on others they are
+rounded and then multiplied in 16 bits: the numbers are the format's, the speed is that of its
+weights.
 
 Nothing in ``forward`` waits for the device, so layers can be captured in CUDA graphs. Weights are
 checked for NaN and overflow when they are quantized; inputs are not.
@@ -22,16 +24,17 @@ from torch import Tensor, nn
 from qbench.errors import Unsupported
 from qbench.kernels import operators
 from qbench.kernels.formats import FORMATS
-from qbench.kernels.gemm.multiply import multiply, multiply_quantized
+from qbench.kernels.gemm.four_bits.packing import multiplies_four_bits, pack_four_bits, reads
+from qbench.kernels.gemm.multiply import multiply, multiply_four_bits, multiply_quantized
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.linear import Inputs
-from qbench.kernels.product_operators import scaled, taken_apart, weight_only
+from qbench.kernels.product_operators import four_bits, scaled, taken_apart, weight_only
 from qbench.kernels.reference import Quantized
 from qbench.kernels.schemes import Element, Scheme
 
-Way = Literal["plain", "tokens", "groups", "fixed", "rounded"]
+Way = Literal["plain", "tokens", "groups", "fixed", "rounded", "four bits"]
 """What is done with inputs: nothing; 8-bit codes by token, by group, below one fixed scale; rounded
-but left in 16 bits."""
+but left in 16 bits; 4-bit codes by group."""
 
 PROGRAMS = {
     "pack_weight": "qbench.kernels.gemm.weight_only.packing:pack_weight",
@@ -40,6 +43,7 @@ PROGRAMS = {
     "quantize_groups": "qbench.kernels.activation.quantizing:quantize_groups",
     "rotate_quantize": "qbench.kernels.activation.rotating:rotate_quantize",
     "rotate_round": "qbench.kernels.activation.fourbits:rotate_round",
+    "rotate_pack": "qbench.kernels.activation.fourbits:rotate_pack",
 }
 """Imported when they are first called: they need Triton."""
 
@@ -53,7 +57,7 @@ def program(name: str) -> Callable[..., Any]:
 
 
 def way_of(inputs: Inputs) -> Way:
-    """Return what is done with a layer's inputs.
+    """Return what is done with a layer's inputs on a GPU without FP4 units.
 
     Raises:
         Unsupported: what no program does.
@@ -89,9 +93,18 @@ def _named(scheme: Scheme | None) -> str:
     return f"{scheme.element} by {scheme.strategy}" if scheme else "rotated 16 bits"
 
 
-def packed(quantized: Quantized, inputs: Inputs) -> PackedWeight:
-    """Return the weight as programs read it. Raises Unsupported where none does."""
-    activations = _multiplied(inputs)
+def packed(
+    quantized: Quantized, inputs: Inputs, *, four_bit_units: bool | None = None
+) -> PackedWeight:
+    """Return the weight as programs read it. Raises Unsupported where none does.
+
+    ``four_bit_units``: whether the GPU multiplies FP4; None: what the device of the codes does.
+    """
+    activations, scheme = _multiplied(inputs), inputs.scheme
+    if four_bit_units is None:
+        four_bit_units = multiplies_four_bits(quantized.codes.device)
+    if four_bit_units and scheme is not None and reads(quantized.scheme, scheme):
+        return pack_four_bits(quantized, scheme)
     if activations is None:
         _refuse_scales(quantized)
         found: PackedWeight = program("pack_weight")(quantized)
@@ -140,11 +153,12 @@ class QuantLinear(nn.Module):
         """
         super().__init__()
         self.inputs = inputs or Inputs()
-        self.way = way_of(self.inputs)
+        way = way_of(self.inputs)
+        self.way: Way = "four bits" if way == "rounded" and weight.activations else way
         self.in_features, self.out_features = weight.columns, weight.rows
         self._weight = weight
         self._parts = taken_apart(weight)
-        self._rounding = _rounding(self.inputs.scheme) if self.way == "rounded" else ""
+        self._rounding = _rounding(self.inputs.scheme) if way == "rounded" else ""
         for name in ("codes", "high", "scale", "zero"):
             self.register_buffer(name, getattr(weight, name))
         self.register_buffer("bias", bias)
@@ -187,6 +201,10 @@ class QuantLinear(nn.Module):
         if self.way == "rounded":
             rounded = program("rotate_round")(values, self.inputs.rotation, self.inputs.scheme)
             return multiply(rounded, self.weight)
+        if self.way == "four bits":
+            tokens = program("rotate_pack")(values, self.inputs.rotation, self.inputs.scheme)
+            codes, scale, factor = tokens
+            return multiply_four_bits(codes, scale, factor, self.weight, values.dtype)
         codes, scale = self._codes(values)
         return multiply_quantized(codes, scale, self.weight, values.dtype)
 
@@ -198,6 +216,9 @@ class QuantLinear(nn.Module):
             values = operators.rotate_round(values, self.inputs.rotation, self._rounding)
         if self.way in ("plain", "rounded"):
             made: Tensor = weight_only(values, *parts)
+        elif self.way == "four bits":
+            given = operators.rotate_pack(values, self.inputs.rotation, self._rounding)
+            made = four_bits(*given, values.dtype, *parts)
         else:
             codes, steps = self._kept_codes(values)
             made = scaled(codes, steps, values.dtype, *parts)

@@ -12,11 +12,11 @@ from qbench.kernels.applying import Coded, _joined, ran
 from qbench.kernels.formats import FORMATS, get_format
 from qbench.kernels.fused import Part, Whole, families
 from qbench.kernels.linear import Inputs
-from qbench.kernels.quant_linear import packed, way_of
+from qbench.kernels.quant_linear import Way, packed, way_of
 from qbench.kernels.reference import Quantized, dequantize, quantize
 from tests.unit.test_decoder import fused, model_of
 
-WAYS = {
+WAYS: dict[str, Way] = {
     "w4a16": "plain",
     "fp8": "tokens",
     "w8a8": "tokens",
@@ -36,9 +36,14 @@ def inputs_of(name: str) -> Inputs:
 @pytest.mark.parametrize("name", WAYS)
 def test_formats_say_what_is_done_with_inputs(name: str) -> None:
     assert way_of(inputs_of(name)) == WAYS[name]
-    said = ran(get_format(name), [inputs_of(name)])
+    said = ran(get_format(name), [WAYS[name]])
     assert said.path == ("emulated" if WAYS[name] == "rounded" else "native")
     assert said.kernel.startswith(f"qbench triton {name}")
+
+
+def test_a_row_says_that_fp4_units_multiplied() -> None:
+    said = ran(get_format("mxfp4"), ["four bits"])
+    assert (said.path, said.kernel) == ("native", "qbench triton mxfp4, in FP4 units")
 
 
 def test_fixed_scales_are_kept_and_what_nobody_makes_is_refused() -> None:

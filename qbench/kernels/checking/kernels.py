@@ -13,8 +13,8 @@ Kind = Literal["product", "inputs", "layer"]
 """``product``: x times a weight. ``inputs``: makes what a product of rounded inputs reads.
 ``layer``: what stands between two products."""
 
-AMPERE, ADA = 80, 89
-"""Compute capabilities: bfloat16 in matrix units, and E4M3."""
+AMPERE, ADA, BLACKWELL = 80, 89, 100
+"""Compute capabilities: bfloat16 in matrix units, E4M3, and E2M1 with scales of groups."""
 
 
 class Kernel(Struct, frozen=True, kw_only=True):
@@ -36,6 +36,7 @@ class Kernel(Struct, frozen=True, kw_only=True):
 
 _WEIGHT_ONLY = ("w8a16", "w4a16", "w4a16-awq", "w3a16", "w2a16", "nvfp4a16", "mxfp4a16")
 _FOUR_BITS = ("nvfp4", "mxfp4", "nvfp4-mr", "mxfp4-mr", "int4-mr")
+_FP4 = ("nvfp4", "mxfp4", "nvfp4-mr", "mxfp4-mr")
 _E4M3 = ("fp8", "fp8-block", "w4a8")
 
 KERNELS = (
@@ -57,6 +58,13 @@ KERNELS = (
         about="E4M3 inputs times E4M3 or int4 weights",
         formats=_E4M3,
         since=ADA,
+    ),
+    Kernel(
+        name="multiply_four_bits",
+        kind="product",
+        about="MXFP4 or NVFP4 on both sides in FP4 units; elsewhere Triton decodes it, slowly",
+        formats=_FP4,
+        since=BLACKWELL,
     ),
     Kernel(
         name="quantize_tokens",

@@ -14,7 +14,7 @@ from qbench.kernels.checking.exact import exact_weight, numbers_of, relative_err
 from qbench.kernels.checking.poison import poisoned
 from qbench.kernels.checking.values import Checked, Size
 from qbench.kernels.formats import Format
-from qbench.kernels.reference import FLOATS, quantize
+from qbench.kernels.reference import FLOATS, dequantize, quantize
 from qbench.kernels.schemes import FloatName
 from qbench.kernels.speed.contestant import Product
 from qbench.kernels.speed.work import rounds_inputs
@@ -45,6 +45,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     """(M, K) in ``dtype``."""
     cut: bool = False
     """Whether 16-bit numbers are cut, not rounded: Triton's interpreter does so with bfloat16."""
+    rounds: bool = False
+    """Whether the product rounds its inputs to the format's 4 bits itself."""
 
 
 def drawn(kernel: str, fmt: Format, dtype: FloatName, size: Size, source: torch.Generator) -> Trial:
@@ -89,6 +91,8 @@ def check_product(make: Make, trial: Trial) -> Checked | None:
 def _inputs(trial: Trial) -> tuple[Any, Tensor]:
     """Return what the product takes, and its numbers in float64."""
     scheme = trial.format.activations
+    if scheme is not None and trial.rounds:
+        return trial.x, dequantize(quantize(trial.x, scheme), torch.float32).double()
     if scheme is None or not rounds_inputs(trial.format):
         return trial.x, trial.x.double()
     made = quantize(trial.x, scheme)

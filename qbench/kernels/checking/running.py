@@ -110,8 +110,9 @@ def _product(
     fmt = msgspec.structs.replace(fitted(get_format(name), size.k), rotation=None)
     trial = drawn(kernel, fmt, dtype, size, source)
     interpreted = source.device.type == "cpu"
-    trial = msgspec.structs.replace(trial, cut=interpreted and dtype == "bfloat16")
-    return check_product(ours.multiplied, trial)
+    rounds = kernel == "multiply_four_bits"
+    trial = msgspec.structs.replace(trial, cut=interpreted and dtype == "bfloat16", rounds=rounds)
+    return check_product(ours.in_four_bits if rounds else ours.multiplied, trial)
 
 
 def _activations(

@@ -14,6 +14,7 @@ from qbench.kernels.gemm.packed import PackedWeight
 
 HAVE_TRITON = importlib.util.find_spec("triton") is not None
 if HAVE_TRITON:
+    from qbench.kernels.gemm.four_bits.launch import multiply_packed
     from qbench.kernels.gemm.scaled.launch import multiply_scaled
     from qbench.kernels.gemm.weight_only.launch import multiply_weight_only
 if TYPE_CHECKING:
@@ -60,10 +61,36 @@ def multiply_quantized(
     return multiply_scaled(codes, scale, weight, dtype)
 
 
+def multiply_four_bits(
+    codes: Tensor,
+    scale: Tensor,
+    factor: Tensor | None,
+    weight: PackedWeight,
+    dtype: torch.dtype = torch.bfloat16,
+) -> Tensor:
+    """Return tokens in E2M1 times the weight (N, K) transposed: (M, N), in FP4 units.
+
+    Args:
+        codes: uint8 (M, K / 2), as ``rotate_pack`` packs them.
+        scale: (M, K / group), uint8 exponents of MXFP4 or E4M3 of NVFP4.
+        factor: float32 (M, 1) that NVFP4's scales are divided by; None with MXFP4.
+        weight: of ``pack_four_bits``.
+        dtype: of the result.
+
+    Raises:
+        ConfigError: shapes or types that do not fit.
+        Unsupported: nothing here runs on the device.
+
+    """
+    _refuse_device(codes)
+    return multiply_packed(codes, scale, factor, weight, dtype)
+
+
 def _refuse(x: Tensor, weight: PackedWeight) -> None:
     if weight.activations is not None:
         raise Unsupported(
-            "This weight wants quantized inputs.", hint="Call multiply_quantized with their codes."
+            "This weight wants quantized inputs.",
+            hint="Call multiply_quantized or multiply_four_bits with their codes.",
         )
     if x.ndim != 2 or x.shape[1] != weight.columns or x.dtype not in TYPES:
         raise ConfigError(

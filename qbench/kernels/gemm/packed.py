@@ -2,7 +2,7 @@
 
 Weight-only formats lie in *chunks* of 128 columns, ``(columns / 128, rows, ...)``: what a program
 of some rows reads of a chunk is one contiguous piece, whatever the rows it takes. Formats with
-8-bit activations keep their codes ``(rows, columns)``, as matrix units read them.
+8-bit or 4-bit activations keep their codes in rows, as matrix units read them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class PackedWeight(Struct, frozen=True, kw_only=True):
     high: Tensor | None = None
     """The third bit of 3-bit codes."""
     scale: Tensor
-    """Chunked (columns / 128, rows, scales per chunk); else (rows,) or blocks, float32."""
+    """Chunked (columns / 128, rows, scales per chunk); else (rows,) or blocks, float32; of
+    4-bit activations bytes (rows, groups)."""
     zero: Tensor | None = None
     """Zero points in the shape of ``scale``, uint8, moved up to be positive."""
     factor: float = 1.0

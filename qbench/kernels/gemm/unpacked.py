@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from qbench.kernels.floats import E2M1, decode
+from qbench.kernels.gemm.four_bits.packing import unpacked_four_bits
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.gemm.scaled.packing import unpacked_bytes
 from qbench.kernels.gemm.weight_only.packing import SMALLEST, Layout, layout_of
@@ -13,6 +14,8 @@ from qbench.kernels.gemm.weight_only.packing import SMALLEST, Layout, layout_of
 
 def unpacked(weight: PackedWeight) -> Tensor:
     """Return the numbers that ``weight`` stands for: (rows, columns) float32, exact."""
+    if weight.activations is not None and weight.activations.element == "e2m1":
+        return unpacked_four_bits(weight)
     if weight.activations is not None:
         return unpacked_bytes(weight)
     layout = layout_of(weight.scheme)

@@ -20,21 +20,31 @@ from qbench.kernels.speed.contestant import Contestant, Product
 from qbench.kernels.speed.work import rounds_inputs
 
 
-def layer(fmt: Format, weight: Tensor) -> QuantLinear | None:
-    """Return the layer that engines call, from 16-bit inputs; None where no program reads it."""
+def layer(fmt: Format, weight: Tensor, *, four_bit_units: bool | None = None) -> QuantLinear | None:
+    """Return the layer that engines call, from 16-bit inputs; None where no program reads it.
+
+    ``four_bit_units``: as of ``packed``.
+    """
     made = quantized_weight(fmt, weight)
     if made is None:
         return None
     inputs = Inputs(scheme=fmt.activations, rotation=fmt.rotation)
     try:
-        return QuantLinear(packed(made, inputs), inputs=inputs)
+        found = packed(made, inputs, four_bit_units=four_bit_units)
+        return QuantLinear(found, inputs=inputs)
     except Unsupported:
         return None
 
 
+def in_four_bits(fmt: Format, weight: Tensor) -> Product | None:
+    """Return the product of FP4 units, from x (M, K) in 16 bits, which it rounds; None: no FP4."""
+    made = layer(fmt, weight, four_bit_units=True)
+    return made if made is not None and made.way == "four bits" else None
+
+
 def multiplied(fmt: Format, weight: Tensor) -> Product | None:
     """Return the product alone, from x (M, K) in 16 bits; for 8-bit activations from ``given``."""
-    made = layer(fmt, weight)
+    made = layer(fmt, weight, four_bit_units=False)
     if made is None:
         return None
     found = made.weight
