@@ -70,7 +70,7 @@ class Gateway:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("tiny"), context=1024)
+    return save_tiny_model(tmp_path_factory.mktemp("tiny"), context=8192)
 
 
 @pytest.fixture
@@ -156,7 +156,9 @@ def eventually(condition: Any, limit_s: float = 15) -> None:
 def test_a_local_model_is_started_asked_and_metered(gateway: Gateway) -> None:
     client, key = gateway.key()
     assert gateway.model in {model.id for model in client.models.list()}
-    whole = client.chat.completions.create(model=gateway.model, messages=HELLO, max_tokens=12)
+    whole = client.chat.completions.create(
+        model=gateway.model, messages=HELLO, max_tokens=12, temperature=0
+    )
     assert whole.usage is not None
     assert whole.usage.completion_tokens > 0
     chunks = list(
@@ -164,6 +166,7 @@ def test_a_local_model_is_started_asked_and_metered(gateway: Gateway) -> None:
             model=gateway.model,
             messages=HELLO,
             max_tokens=12,
+            temperature=0,  # as long as the whole one
             stream=True,
             stream_options={"include_usage": True},
         )
@@ -252,7 +255,7 @@ def test_a_device_that_others_use_is_waited_for_and_then_refused(gateway: Gatewa
 def test_an_engine_killed_in_the_middle_is_told_and_booked(gateway: Gateway) -> None:
     client, _ = gateway.key()
     stream = client.chat.completions.create(
-        model=gateway.model, messages=HELLO, max_tokens=900, stream=True
+        model=gateway.model, messages=HELLO, max_tokens=8000, stream=True
     )
     next(iter(stream))
     (running,) = gateway.engines._running.values()
@@ -267,7 +270,7 @@ def test_an_engine_killed_in_the_middle_is_told_and_booked(gateway: Gateway) -> 
 def test_a_client_that_leaves_is_booked(gateway: Gateway) -> None:
     client, _ = gateway.key()
     stream = client.chat.completions.create(
-        model=gateway.model, messages=HELLO, max_tokens=900, stream=True
+        model=gateway.model, messages=HELLO, max_tokens=8000, stream=True
     )
     next(iter(stream))
     stream.close()

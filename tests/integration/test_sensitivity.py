@@ -25,8 +25,9 @@ from qbench.workers.sensitivity import Budget, Measure, Report, Study
 from tests.tiny_model import save_tiny_model
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
+    """Sums of one thread are the same every time; the first study is made under it, too."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
