@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from qbench.kernels.gemm.four_bits.packing import (
     reads,
     unpacked_four_bits,
 )
-from qbench.kernels.gemm.multiply import multiply_four_bits
+from qbench.kernels.gemm.multiply import multiply_four_bits, refuse_without_units
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.linear import prepare
 from qbench.kernels.paths import OWN_FOUR_BITS, own_way
@@ -126,6 +127,8 @@ def test_the_capability_of_a_gpu_decides(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
     multiplies_four_bits.cache_clear()
     assert multiplies_four_bits(torch.device("cuda", 0)) is native
+    with nullcontext() if native else pytest.raises(Unsupported, match="no units for FP4"):
+        refuse_without_units(torch.device("cuda", 0))
     multiplies_four_bits.cache_clear()
 
 

@@ -11,15 +11,18 @@ from torch.library import opcheck
 
 from qbench.kernels.activation import reference
 from qbench.kernels.formats import FORMATS, Format
+from qbench.kernels.gemm.four_bits.packing import pack_four_bits
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.gemm.scaled.packing import pack_bytes
 from qbench.kernels.gemm.weight_only.packing import pack_weight
-from qbench.kernels.product_operators import scaled, taken_apart, weight_only
-from qbench.kernels.reference import Quantized, dequantize, quantize
+from qbench.kernels.operators import rotate_pack
+from qbench.kernels.product_operators import four_bits, scaled, taken_apart, weight_only
+from qbench.kernels.reference import Quantized, dequantize, fake_quantize, quantize
 
 ROWS, COLUMNS = 24, 384
 WIDE = ("w8a16", "w4a16", "w4a16-awq", "w3a16", "w2a16", "mxfp4a16", "nvfp4a16")
 SMALL = ("fp8", "fp8-block", "w8a8", "w4a8")
+FOUR = ("mxfp4", "nvfp4")
 
 
 def numbers(rows: int, seed: int) -> torch.Tensor:
@@ -30,6 +33,8 @@ def numbers(rows: int, seed: int) -> torch.Tensor:
 def packed(fmt: Format) -> tuple[PackedWeight, Quantized]:
     assert fmt.weights is not None
     quantized = quantize(numbers(ROWS, 1), fmt.weights)
+    if fmt.name in FOUR and fmt.activations is not None:
+        return pack_four_bits(quantized, fmt.activations), quantized
     if fmt.activations is not None:
         return pack_bytes(quantized, fmt.activations), quantized
     return pack_weight(quantized), quantized
@@ -47,6 +52,8 @@ def inputs_of(fmt: Format) -> tuple[torch.Tensor, ...]:
 def call(name: str) -> tuple[CustomOpDef, tuple[Any, ...], torch.Tensor]:
     """Return the operator of a format, a call of it, and the product in float64."""
     fmt = FORMATS[name]
+    if name in FOUR:
+        return four_bits_call(fmt)
     weight, quantized = packed(fmt)
     given = inputs_of(fmt)
     x = given[0].double()
@@ -58,7 +65,16 @@ def call(name: str) -> tuple[CustomOpDef, tuple[Any, ...], torch.Tensor]:
     return scaled, (*given, torch.bfloat16, *taken_apart(weight).given), wanted
 
 
-each = pytest.mark.parametrize("name", [*WIDE, *SMALL])
+def four_bits_call(fmt: Format) -> tuple[CustomOpDef, tuple[Any, ...], torch.Tensor]:
+    weight, quantized = packed(fmt)
+    assert fmt.activations is not None
+    x = fake_quantize(numbers(5, 2), fmt.activations).double()
+    inputs = rotate_pack(numbers(5, 2), None, fmt.name)
+    wanted = x @ dequantize(quantized, torch.float32).double().T
+    return four_bits, (*inputs, torch.bfloat16, *taken_apart(weight).given), wanted
+
+
+each = pytest.mark.parametrize("name", [*WIDE, *SMALL, *FOUR])
 
 
 @each

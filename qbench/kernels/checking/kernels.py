@@ -62,7 +62,7 @@ KERNELS = (
     Kernel(
         name="multiply_four_bits",
         kind="product",
-        about="MXFP4 or NVFP4 on both sides in FP4 units; elsewhere Triton decodes it, slowly",
+        about="MXFP4 or NVFP4 on both sides in FP4 units; refused by GPUs without",
         formats=_FP4,
         since=BLACKWELL,
     ),

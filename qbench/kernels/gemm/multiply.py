@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from qbench.errors import ConfigError, Unsupported
+from qbench.kernels.gemm.four_bits.packing import multiplies_four_bits
 from qbench.kernels.gemm.packed import PackedWeight
 
 HAVE_TRITON = importlib.util.find_spec("triton") is not None
@@ -79,11 +80,22 @@ def multiply_four_bits(
 
     Raises:
         ConfigError: shapes or types that do not fit.
-        Unsupported: nothing here runs on the device.
+        Unsupported: nothing here runs on the device, or it is a GPU without FP4 units.
 
     """
     _refuse_device(codes)
+    if not INTERPRETED:
+        refuse_without_units(codes.device)
     return multiply_packed(codes, scale, factor, weight, dtype)
+
+
+def refuse_without_units(device: torch.device) -> None:
+    """Refuse a device without FP4 units: Triton would decode, or fail. Raises Unsupported."""
+    if not multiplies_four_bits(device):
+        raise Unsupported(
+            f"{device} has no units for FP4.",
+            hint="Pack the weight with quant_linear.packed, and round inputs with rotate_round.",
+        )
 
 
 def _refuse(x: Tensor, weight: PackedWeight) -> None:

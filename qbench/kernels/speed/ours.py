@@ -10,6 +10,7 @@ from torch import Tensor
 from qbench.errors import Unsupported
 from qbench.kernels.checking.exact import quantized_weight
 from qbench.kernels.formats import Format
+from qbench.kernels.gemm.four_bits.packing import multiplies_four_bits, reads
 from qbench.kernels.gemm.multiply import multiply, multiply_quantized
 from qbench.kernels.gemm.scaled.configs import find_config
 from qbench.kernels.gemm.weight_only.tuning import configured, gpu_of, kernel_of
@@ -84,8 +85,17 @@ def told(fmt: Format, n: int, k: int, m: int) -> tuple[str, str]:
     if rounds_inputs(fmt):
         layout = find_config(_scaled_name(weights), n, k, m)
         return f"scaled {type(layout).__name__.lower()}", _unusual(layout)
+    if _in_units(fmt):
+        return "four_bits", ""
     config = configured(gpu_of(torch.device("cuda")), kernel_of(weights), n, k, m)
     return config.program, _unusual(config)
+
+
+def _in_units(fmt: Format) -> bool:
+    """Tell whether the GPU here multiplies a format's codes of both sides as they are."""
+    if fmt.weights is None or fmt.activations is None or not reads(fmt.weights, fmt.activations):
+        return False
+    return torch.cuda.is_available() and multiplies_four_bits(torch.device("cuda"))
 
 
 def _unusual(config: Struct) -> str:
