@@ -38,15 +38,12 @@ from qbench.service.reports.efficiency.profile_values import (
     Reduction,
     Trend,
 )
+from qbench.service.reports.efficiency.profile_words import finding_of, notes_of
 from qbench.service.reports.evidence import estimate
 from qbench.service.reports.values import Estimate
 
 PROMPTS = np.array([case.prompt for case in USE_CASES], dtype=np.float64)
 OUTPUTS = np.array([case.output for case in USE_CASES], dtype=np.float64)
-
-
-GOOD = 0.98
-"""R² below which a reader is warned. Quiet machines give 0.998 and more."""
 
 
 class Nominal(Struct, frozen=True, kw_only=True):
@@ -103,7 +100,7 @@ def profiles_report(
     """Say what profiles measured; others are compared with the first."""
     known = nominal or Nominal()
     rows = [_profiled(one, profiles[0], book, known) for one in profiles]
-    return Profiles(rows=tuple(rows), notes=_notes(rows), finding=_finding(rows))
+    return Profiles(rows=tuple(rows), notes=notes_of(rows), finding=finding_of(rows))
 
 
 def _profiled(one: Profile, first: Profile, book: PriceBook, nominal: Nominal) -> Profiled:
@@ -340,67 +337,3 @@ def _utilization(profile: Profile, nominal: Nominal, seconds: float) -> Metric:
             value = resources.compute_utilization(work, seconds, peak * profile.devices)
             why = "24 h² L (p + o - 1) operations / nominal peak"
     return Metric(name="PCU", value=value, unit="share", why=why)
-
-
-def _notes(rows: Sequence[Profiled]) -> tuple[str, ...]:
-    notes = []
-    for row in rows:
-        if row.path == "emulated":
-            notes.append(
-                f"{row.label} is emulated: its seconds are the emulation's, not a kernel's."
-            )
-        if row.fitted.trend and row.fitted.trend.used:
-            change = 100 * row.fitted.trend.change.value
-            notes.append(
-                f"{row.label}: a token takes {change:+.1f} % after the longest prompt; the fit has"
-                " a context term."
-            )
-        if row.fitted.r_squared < GOOD:
-            notes.append(
-                f"{row.label}: R² {row.fitted.r_squared:.3f} is low; others may have used the"
-                " machine. Measure more repeats, with --denoised."
-            )
-        if row.reduction and not row.reduction.in_turn:
-            notes.append(
-                f"{row.label} was not measured in turn with the first: what else the machine did"
-                " is not in the interval between them."
-            )
-        if row.discarded:
-            notes.append(
-                f"{row.label}: {len(row.discarded)} requests were discarded ({row.discarded[0]})."
-            )
-        if row.per_hour is None:
-            notes.append(f"{row.label} is unpriced: no price is known for {row.hardware or '?'}.")
-    if any(case.extended for row in rows for case in row.cases):
-        notes.append("Use cases marked * lie outside the measured grid: extended, not measured.")
-    return tuple(dict.fromkeys(notes))
-
-
-def _finding(rows: Sequence[Profiled]) -> str:
-    first = rows[0]
-    token = first.fitted.per_token
-    said = (
-        f"{first.format} takes {1000 * token.value:.1f} ms a token"
-        f" (95 % {1000 * token.low:.1f} to {1000 * token.high:.1f}),"
-        f" R² {first.fitted.r_squared:.4f}"
-    )
-    for row in rows[1:]:
-        if row.reduction is None:
-            said += f"; {row.format} cannot be compared without a price"
-            continue
-        kept = row.reduction.synchronous
-        word = "more"
-        if kept.high < 1:
-            word = "fewer"
-        elif kept.low <= 1:
-            word = "about as many"
-        said += (
-            f"; {row.format} buys {kept.value:.2f} x the queries of {first.format}"
-            f" ({kept.low:.2f} to {kept.high:.2f}: {word})"
-        )
-        if speed := row.reduction.paired:
-            said += (
-                f", and is {speed.value:.2f} x as fast on the grid, request by request"
-                f" ({speed.low:.2f} to {speed.high:.2f})"
-            )
-    return said + "."
