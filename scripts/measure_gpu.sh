@@ -5,7 +5,8 @@
 #
 #   scripts/measure_gpu.sh FOLDER [MINUTES]
 #
-# Copy FOLDER/winners.json over qbench/kernels/gemm/tuned/h100.json to serve with what was found.
+# The layouts that won replace qbench/kernels/gemm/tuned/h100.json, and what follows runs with them:
+# look at the difference before you keep it.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=${1:?say where the results go}

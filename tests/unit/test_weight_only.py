@@ -11,7 +11,7 @@ if os.environ.get("TRITON_INTERPRET") != "1":
 
 from qbench.errors import ConfigError, Unsupported
 from qbench.kernels.formats import FORMATS
-from qbench.kernels.gemm.multiply import multiply
+from qbench.kernels.gemm.multiply import multiply, multiply_quantized
 from qbench.kernels.gemm.weight_only.launch import dequantized
 from qbench.kernels.gemm.weight_only.packing import layout_of, pack_weight
 from qbench.kernels.gemm.weight_only.tuning import Config
@@ -104,6 +104,10 @@ def test_what_does_not_fit_is_refused() -> None:
         multiply(torch.zeros(2, 128, dtype=torch.bfloat16), packed)
     with pytest.raises(ConfigError, match="does not fit"):
         multiply(torch.zeros(2, 256), packed)
+    with pytest.raises(ConfigError, match="without gaps"):
+        multiply(torch.zeros(256, 2, dtype=torch.bfloat16).t(), packed)
+    with pytest.raises(ConfigError, match="not for inputs of 8 bits"):
+        multiply_quantized(torch.zeros(2, 256, dtype=torch.int8), torch.ones(2, 1), packed)
     narrow = Scheme(element="int4", strategy="group", group=128, scale_dtype="float16")
     with pytest.raises(Unsupported, match="bfloat16"):
         pack_weight(_weight(narrow, 64, 256))

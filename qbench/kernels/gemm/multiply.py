@@ -55,9 +55,15 @@ def multiply_quantized(
     ``scale``: float32 (M, 1), or (M, K / 128) where the weight comes in blocks of 128.
 
     Raises:
+        ConfigError: shapes or types that do not fit, or a weight for other inputs.
         Unsupported: nothing here runs on the device.
 
     """
+    if weight.activations is None or weight.activations.element_bits != 8:
+        raise ConfigError(
+            "This weight is not for inputs of 8 bits.",
+            hint="Call multiply with 16 bits, or multiply_four_bits.",
+        )
     _refuse_device(codes)
     return multiply_scaled(codes, scale, weight, dtype)
 
@@ -109,6 +115,8 @@ def _refuse(x: Tensor, weight: PackedWeight) -> None:
             f"{tuple(x.shape)} of {x.dtype} does not fit a weight of {weight.columns} columns.",
             hint="Give bfloat16 or float16 of shape (tokens, columns).",
         )
+    if not x.is_contiguous():
+        raise ConfigError("Inputs must lie without gaps.", hint="Call contiguous() on them.")
     _refuse_device(x)
 
 

@@ -1,7 +1,7 @@
 """Weights as GPU programs read them: codes laid out for the access pattern, made once at load.
 
-Weight-only formats lie in *chunks* of 128 columns, ``(columns / 128, rows, ...)``: what a program
-of some rows reads of a chunk is one contiguous piece, whatever the rows it takes. Formats with
+Weight-only formats lie in *chunks* of columns, ``(chunks, rows, ...)``: what a program of some rows
+reads of a chunk is one contiguous piece, whatever the rows it takes. Formats with
 8-bit or 4-bit activations keep their codes in rows, as matrix units read them.
 """
 
@@ -13,9 +13,7 @@ from torch import Tensor
 from qbench.kernels.schemes import Scheme
 
 CHUNK = 128
-"""Columns of a chunk; columns are filled up to whole chunks with zeros."""
-ROWS = 64
-"""Rows are filled up to a multiple of this with zeros."""
+"""Formats with 8-bit activations: columns are filled up to a multiple of this with zeros."""
 
 
 class PackedWeight(Struct, frozen=True, kw_only=True):
@@ -33,10 +31,10 @@ class PackedWeight(Struct, frozen=True, kw_only=True):
     high: Tensor | None = None
     """The third bit of 3-bit codes."""
     scale: Tensor
-    """Chunked (columns / 128, rows, scales per chunk); else (rows,) or blocks, float32; of
+    """Weight-only groups: int32 words (chunks, rows, words); else (rows,) or blocks, float32; of
     4-bit activations bytes (rows, groups)."""
     zero: Tensor | None = None
-    """Zero points in the shape of ``scale``, uint8, moved up to be positive."""
+    """Zero points, int32 (chunks, rows): a byte a group, moved up to be positive."""
     factor: float = 1.0
     """What every output is multiplied by: the float32 scale of two-level schemes."""
 
