@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -28,14 +30,18 @@ def unpacked(weight: PackedWeight) -> Tensor:
 
 def _codes(weight: PackedWeight, layout: Layout) -> Tensor:
     """Return what lies in the words: int32 (rows, columns), both filled."""
-    slices = range(layout.slices)
-    mask = (1 << layout.bits) - 1
-    parts = [_pair(weight.codes, layout.bits * i, layout.bits * i + 16, mask) for i in slices]
+    parts = [_gathered(weight.codes, layout.places(i)) for i in range(layout.slices)]
     if weight.high is not None:
         third = weight.high.int()
         parts = [p | (_pair(third, i, 8 + i, 1) << 2) for i, p in enumerate(parts)]
     apart = torch.stack(parts, dim=2)  # chunks, rows, slices, words, 2
     return apart.transpose(0, 1).reshape(apart.shape[1], -1)
+
+
+def _gathered(words: Tensor, places: tuple[int, ...]) -> Tensor:
+    """Return the codes whose bits lie at ``places`` of the halves of ``words``: (..., 2)."""
+    bits = [_pair(words, at, at + 16, 1) << bit for bit, at in enumerate(places)]
+    return functools.reduce(torch.bitwise_or, bits)
 
 
 def _pair(words: Tensor, low: int, high: int, mask: int) -> Tensor:

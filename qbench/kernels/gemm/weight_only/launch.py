@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
 
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.gemm.weight_only.narrow import narrow
@@ -129,11 +128,7 @@ def _unpacked(x: Tensor, weight: PackedWeight, config: Config, out: Tensor) -> N
     each = max(ROWS_AT_ONCE, UNPACKED // weight.columns // ROWS_AT_ONCE * ROWS_AT_ONCE)
     for first in range(0, weight.rows, each):
         last = min(first + each, weight.rows)
-        piece = dequantized(weight, x.dtype, first, last)
-        if each >= weight.rows:
-            torch.mm(x, piece.t(), out=out)
-        else:
-            out[:, first:last] = linear(x, piece)
+        torch.mm(x, dequantized(weight, x.dtype, first, last).t(), out=out[:, first:last])
 
 
 def dequantized(

@@ -3,7 +3,8 @@
 Columns come in chunks of ``2 * words * slices``. Word j of a row's chunk holds, for every slice i,
 the neighbours ``2 * words * i + 2 * j`` and one further: the first at bit ``bits * i``, the second
 16 bits above. A shift and a mask of a word are then two neighbours of one slice, in the order in
-which matrix instructions want them. ``codes`` is int32 (chunks, rows, words): what a program of
+which matrix instructions want them. The bits of E2M1 codes lie apart, as a float has sign and size:
+those of three slices so that one shift and one mask find both. ``codes`` is int32 (chunks, rows, words): what a program of
 any number of rows reads of a chunk is one piece of memory.
 
 Scales of integers are 16-bit floats, two to a word, int32 (chunks, rows, words of scales). Scales
@@ -33,6 +34,8 @@ ROWS = 128
 """Rows are filled up to a multiple of this."""
 SMALLEST = (127 - 9) << 3
 """2^-9 in bfloat16, without the four bits that E4M3 scales do not use."""
+SMALL_FLOATS = ((6, 7, 8, 15), (3, 4, 5, 12), (0, 1, 2, 9), (10, 11, 13, 14))
+"""Where the bits of E2M1 codes lie, by slice: a bfloat16 has them where the first slice does."""
 
 
 class Layout(Struct, frozen=True, kw_only=True):
@@ -50,6 +53,12 @@ class Layout(Struct, frozen=True, kw_only=True):
     def slices(self) -> int:
         """Pairs of columns in a word."""
         return 16 // self.bits
+
+    def places(self, part: int) -> tuple[int, ...]:
+        """Return where in a half the bits of codes of slice ``part`` lie, the lowest first."""
+        if self.kind in ("mxfp4", "nvfp4"):
+            return SMALL_FLOATS[part]
+        return tuple(range(self.bits * part, self.bits * (part + 1)))
 
     @property
     def columns(self) -> int:
@@ -135,8 +144,19 @@ def _words(codes: Tensor, layout: Layout) -> Tensor:
     apart, made = _apart(codes, layout), torch.zeros(1, dtype=torch.int32, device=codes.device)
     for part in range(layout.slices):
         for half in range(2):
-            made = made | (apart[:, :, part, :, half].int() << (layout.bits * part + 16 * half))
+            codes = apart[:, :, part, :, half].int()
+            made = made | (_spread(codes, layout.places(part)) << (16 * half))
     return made.transpose(0, 1).contiguous()
+
+
+def _spread(codes: Tensor, places: tuple[int, ...]) -> Tensor:
+    """Return int32 ``codes`` with their bits moved to ``places``."""
+    if places[-1] - places[0] == len(places) - 1:
+        return codes << places[0]
+    made = torch.zeros_like(codes)
+    for bit, place in enumerate(places):
+        made |= ((codes >> bit) & 1) << place
+    return made
 
 
 def _third_bits(codes: Tensor, layout: Layout) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from qbench.kernels.gemm.weight_only.decoding import decoded, dotted, fetched, group_scale, times
+from qbench.kernels.gemm.weight_only.decoding import decoded, dotted, fetched, group_scale, scaled
 
 
 @triton.jit
@@ -78,7 +78,7 @@ def wide(
                 pair = tl.load(scale_ptr + at * SCALES + i // EACH // 2)
                 scale = group_scale(pair, i // EACH % 2)[:, None]
                 if FOLD:
-                    acc = dotted(times(w, scale), xs, acc)
+                    acc = dotted(scaled(w, scale), xs, acc)
                 else:
                     part = dotted(w, xs, empty if i % EACH == 0 else part)  # noqa: F821
                     if i % EACH == EACH - 1:
