@@ -43,6 +43,10 @@ SHAPES = {
     "70B o": (8192, 8192),
     "70B up": (57344, 8192),
     "70B down": (8192, 28672),
+    "32B qkv": (10240, 5120),
+    "32B o": (5120, 8192),
+    "32B up": (51200, 5120),
+    "32B down": (5120, 25600),
 }
 FORMAT_NAMES = ["fp8", "w8a8", "fp8-block", "w4a8"]
 MS = [1, 16, 64, 256, 1024, 2048, 4096, 8192]
@@ -321,12 +325,15 @@ def main() -> None:
     parser.add_argument("words", nargs="+", choices=["check", "sweep", "table"])
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--formats", default=",".join(FORMAT_NAMES))
+    parser.add_argument("--models", default="8B,70B,32B", help="whose shapes")
     parser.add_argument("--ms", default=",".join(map(str, TUNED)))
     parser.add_argument("--winners", type=Path, nargs="*", help="later files count first")
     parser.add_argument("--workers", type=int, default=14)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     names, ms = options.formats.split(","), [int(m) for m in options.ms.split(",")]
+    for label in [label for label in SHAPES if label.split()[0] not in options.models.split(",")]:
+        del SHAPES[label]
     jobs = list(dict.fromkeys(
         (name, m, config) for name in names for n, k in SHAPES.values() for m in ms
         for config in candidates(name, m, n, k)

@@ -149,6 +149,24 @@ def test_the_newest_measurement_of_a_product_counts() -> None:
     )
 
 
+def test_an_engine_takes_16_bits_from_the_days_on_which_its_kernels_were_timed() -> None:
+    before = made_rows()
+    later = replace(SETTING, date="2027-01-01T00:00:00+00:00")
+    both = [
+        *before,
+        *(
+            replace(row, setting=later, median_us=row.median_us * 1.2)
+            for row in before
+            if row.contestant == "cublas"
+        ),
+    ]
+    known = engine_rows({"bf16": "cublas", "fp8": "cutlass product", "w4a16": "machete"})
+    assert agreement(Kernels(both), "vllm", [known]).error == pytest.approx(0.0, abs=1e-6)
+    assert agreement(Kernels(both), "embedded", [known]).rows == ()
+    slower = Kernels(both).layer_time(MODEL, "bf16", "cublas").decode(1, 640).seconds
+    assert slower > Kernels(before).layer_time(MODEL, "bf16", "cublas").decode(1, 640).seconds
+
+
 @pytest.mark.parametrize(
     ("wanted", "name", "same"),
     [

@@ -14,7 +14,7 @@ from qbench.cli.render.quantization import say
 from qbench.kernels.checking.kernels import Kernel
 from qbench.kernels.checking.values import Checked, Checks
 from qbench.kernels.speed.reading import BASELINE, Board, Cell, Line
-from qbench.kernels.speed.rows import Ceilings, Row, Setting
+from qbench.kernels.speed.rows import Row, Setting
 
 GENERATIONS = {"Ampere": "sm_80", "Ada": "sm_89", "Hopper": "sm_90", "Blackwell": "sm_100"}
 FROM = {"whole": "16 bits", "product": "codes"}
@@ -151,20 +151,13 @@ def _heading(board: Board, settings: Sequence[Setting]) -> None:
     said = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     out.print(board.gpu, style="bold", markup=False)
     out.print(dim(f"{said}; {_dates(settings)}"))
-    out.print(dim(f"ceilings: {ceilings(board.ceilings)}"))
+    out.print(dim(f"ceilings: {board.ceilings.words}"))
     out.print()
 
 
 def _dates(settings: Sequence[Setting]) -> str:
     days = sorted(one.date for one in settings)
     return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}, {len(days)} sessions"
-
-
-def ceilings(found: Ceilings) -> str:
-    """Say what a GPU reached."""
-    rates = ((name, found.rate(name)) for name in ("bf16", "fp8", "int8"))
-    said = ", ".join(f"{name} {rate:,.0f}" for name, rate in rates if rate)
-    return f"copies {found.copy:.2f} TB/s, reads {found.read:.2f} TB/s, {said} TFLOP/s"
 
 
 def _tables(model: str, lines: Sequence[Line]) -> None:

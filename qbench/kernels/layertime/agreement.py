@@ -179,7 +179,7 @@ def _points(kernels: Kernels, one: EndToEnd) -> list[_Point]:
     found = []
     for row in one.rows:
         try:
-            time = kernels.layer_time(one.transformer, row.format, row.kernel)
+            time = kernels.layer_time(one.transformer, row.format, one.engine, kernel=row.kernel)
         except NotFound:
             continue
         found.append(_Point(one, row, time))

@@ -18,16 +18,18 @@ from qbench.kernels.speed.rows import Row, Setting, Unit
 
 PLAIN = "bf16"
 """The format whose kernels multiply the head, and on which an overhead is calibrated."""
+SHARED = "cublas"
+"""Whose products in 16 bits every engine uses."""
 
 ENGINES: dict[str, tuple[str, ...]] = {
-    "embedded": ("qbench", "cublas"),
+    "embedded": ("qbench", SHARED),
     "vllm": (
         "machete",
         "cutlass product",
         "cutlass scaled_mm",
         "cutlass w4a8",
         "marlin",
-        "cublas",
+        SHARED,
     ),
 }
 """Whose kernels an engine multiplies with, the preferred first. Formats that vLLM serves with
@@ -52,20 +54,25 @@ class Kernels:
     """What products take on one GPU, from its rows."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        """Take rows of one GPU, of any number of measurements; the newest of a product counts."""
+        """Take rows of one GPU, of any number of measurements; the newest of a product counts.
+
+        Products in bfloat16 are those that were timed beside an engine's kernels, if any were:
+        from one day to another a GPU's clock differs by more than engines do.
+        """
         self.gpu = rows[0].setting.gpu
         self._rows = rows
-        self._known: dict[tuple[str, str], Taken] = {}
+        self._known: dict[tuple[str, str, frozenset[str]], Taken] = {}
 
     @cached_property
     def newest(self) -> Setting:
         """Of the newest measurement."""
         return max(self._rows, key=lambda row: row.setting.date).setting
 
-    @cached_property
-    def ceilings(self) -> Ceilings:
-        """What the GPU reached in its newest measurement."""
-        known = self.newest.ceilings
+    def ceilings(self, engine: str) -> Ceilings:
+        """What the GPU reached in the newest measurement of an engine's kernels."""
+        own = set(ENGINES.get(engine, (engine,))) - {SHARED}
+        mine = [row for row in self._rows if row.contestant in own] or self._rows
+        known = max(mine, key=lambda row: row.setting.date).setting.ceilings
         rates = {unit: TERA * known.rate(unit) for unit in UNITS if known.rate(unit)}
         read = known.read or known.copy
         return Ceilings(bandwidth=TERA * known.bandwidth, read=TERA * read, rates=rates)
@@ -84,45 +91,65 @@ class Kernels:
         found = {name for name, who in self.contestants.items() if who & set(told)}
         return tuple(sorted(found, key=lambda name: (name != PLAIN, name)))
 
-    def taken(self, fmt: str, engine: str) -> Taken:
+    def taken(self, fmt: str, engine: str, kernel: str = "") -> Taken:
         """Return the kernels that an engine multiplies a format with.
 
         Args:
             fmt: a preset.
             engine: one of ``ENGINES``, or a contestant's own name.
+            kernel: the contestant that it is known to have used.
 
         Raises:
             NotFound: none of the engine's kernels was timed in the format here.
 
         """
         who = self.contestants.get(fmt, frozenset())
-        told = ENGINES.get(engine, (engine, "cublas") if fmt == PLAIN else (engine,))
-        chosen = next((name for name in told if name in who), None)
+        told = ENGINES.get(engine, (engine, SHARED) if fmt == PLAIN else (engine,))
+        chosen = next((name for name in ((kernel,) if kernel else told) if name in who), None)
         if chosen is None:
             raise NotFound(
-                f"No kernel of {engine} was timed in {fmt} on {self.gpu}.",
+                f"No kernel of {kernel or engine} was timed in {fmt} on {self.gpu}.",
                 hint=f"Timed: {', '.join(sorted(who)) or 'none'}. More: qbench kernels speed.",
             )
-        if (fmt, chosen) not in self._known:
-            self._known[fmt, chosen] = self._curve(fmt, chosen)
-        return self._known[fmt, chosen]
+        beside = self._beside(told) if fmt == PLAIN else frozenset()
+        if (fmt, chosen, beside) not in self._known:
+            ceilings = self.ceilings(engine)
+            self._known[fmt, chosen, beside] = self._curve(fmt, chosen, beside, ceilings)
+        return self._known[fmt, chosen, beside]
+
+    def _beside(self, told: Sequence[str]) -> frozenset[str]:
+        """Return the dates of the measurements in which an engine's own kernels were timed."""
+        own = set(told) - {SHARED}
+        dates = {row.setting.date for row in self._rows if row.contestant in own}
+        plain = {row.setting.date for row in self._rows if row.format == PLAIN}
+        return frozenset(dates & plain)
 
     def layer_time(
-        self, model: Transformer, fmt: str, engine: str, overhead: Overhead = NO_OVERHEAD
+        self,
+        model: Transformer,
+        fmt: str,
+        engine: str,
+        overhead: Overhead = NO_OVERHEAD,
+        kernel: str = "",
     ) -> LayerTime:
         """Return the layer time of a model in a format. Raises NotFound as ``taken``."""
-        taken = self.taken(fmt, engine)
+        taken = self.taken(fmt, engine, kernel)
         return LayerTime(
             model=model,
             curve=taken.curve,
             plain=self.taken(PLAIN, engine).curve,
-            ceilings=self.ceilings,
+            ceilings=self.ceilings(engine),
             overhead=overhead,
             apart=taken.apart,
         )
 
-    def _curve(self, fmt: str, contestant: str) -> Taken:
-        mine = [row for row in self._rows if (row.format, row.contestant) == (fmt, contestant)]
+    def _curve(self, fmt: str, contestant: str, dates: frozenset[str], ceilings: Ceilings) -> Taken:
+        mine = [
+            row
+            for row in self._rows
+            if (row.format, row.contestant) == (fmt, contestant)
+            and (not dates or row.setting.date in dates)
+        ]
         form = get_format(fmt)
         fused = [row for row in mine if row.part == "product"] if _fuses(form) else []
         return Taken(
@@ -130,7 +157,7 @@ class Kernels:
             contestant=contestant,
             curve=Curve(
                 timings(fused or [row for row in mine if row.part == "whole"] or mine),
-                Work(fmt=form, ceilings=self.ceilings, unit=mine[0].unit),
+                Work(fmt=form, ceilings=ceilings, unit=mine[0].unit),
                 f"{contestant} {fmt} on {self.gpu}",
             ),
             apart=bool(fused),

@@ -47,6 +47,15 @@ class Ceilings(Struct, frozen=True, kw_only=True):
         """Return the rate of a matrix unit, 10^12 operations per second."""
         return {"bf16": self.bf16, "fp8": self.fp8, "int8": self.int8}[unit]
 
+    @property
+    def words(self) -> str:
+        """What was reached, for people; what nobody measured is left out."""
+        speeds = {"copies": self.copy, "reads": self.read}
+        rates = {"bf16": self.bf16, "fp8": self.fp8, "int8": self.int8}
+        said = [f"{name} {value:.2f} TB/s" for name, value in speeds.items() if value]
+        reached = ", ".join(f"{name} {value:,.0f}" for name, value in rates.items() if value)
+        return ", ".join([*said, f"{reached} TFLOP/s"] if reached else said)
+
 
 class Setting(Struct, frozen=True, kw_only=True):
     """Where, when and with what rows were timed."""

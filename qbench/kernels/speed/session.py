@@ -15,7 +15,7 @@ from qbench.kernels.speed import ours
 from qbench.kernels.speed.ahead import Rehearsal, compiled_ahead
 from qbench.kernels.speed.choice import Choice
 from qbench.kernels.speed.contestants import chosen
-from qbench.kernels.speed.rows import Ceilings, Row, RowFile, read_rows
+from qbench.kernels.speed.rows import Row, RowFile, read_rows
 from qbench.kernels.speed.running import Done, Plan, done_in, timed
 from qbench.kernels.speed.setting import this_setting
 from qbench.kernels.speed.shapes import Layer
@@ -39,7 +39,7 @@ def measure(choice: Choice, say: Callable[[str], None]) -> list[Row]:
     there = read_rows(choice.file) if choice.file.exists() else []
     setting = this_setting(machine.device, choice.seed)
     torch.cuda.empty_cache()  # for the processes that compile ahead
-    say(f"{setting.gpu}: {_ceilings(setting.ceilings)}; rows go to {choice.file}")
+    say(f"{setting.gpu}: {setting.ceilings.words}; rows go to {choice.file}")
     done = set() if choice.fresh else done_in(there, setting.gpu)
     began = time.monotonic()
     compiled_ahead(_missing(plan, done), choice.jobs, 60 * AHEAD * choice.minutes, say)
@@ -85,10 +85,3 @@ def _plan(choice: Choice) -> Plan:
 
 
 _LAYERS = ("qkv", "o", "gate_up", "down", "lm_head")
-
-
-def _ceilings(found: Ceilings) -> str:
-    """Say the ceilings in words."""
-    rates = ((name, found.rate(name)) for name in ("bf16", "fp8", "int8"))
-    said = ", ".join(f"{name} {rate:,.0f}" for name, rate in rates if rate)
-    return f"copies {found.copy:.2f} TB/s, reads {found.read:.2f} TB/s, {said} TFLOP/s"

@@ -4,8 +4,8 @@ Columns come in chunks of ``2 * words * slices``. Word j of a row's chunk holds,
 the neighbours ``2 * words * i + 2 * j`` and one further: the first at bit ``bits * i``, the second
 16 bits above. A shift and a mask of a word are then two neighbours of one slice, in the order in
 which matrix instructions want them. The bits of E2M1 codes lie apart, as a float has sign and size:
-those of three slices so that one shift and one mask find both. ``codes`` is int32 (chunks, rows, words): what a program of
-any number of rows reads of a chunk is one piece of memory.
+those of three slices so that one shift and one mask find both. ``codes`` is int32 (chunks, rows,
+words): what a program of any number of rows reads of a chunk is one piece of memory.
 
 Scales of integers are 16-bit floats, two to a word, int32 (chunks, rows, words of scales). Scales
 of E2M1 are bytes, byte i of a word for slice i: for MXFP4 exponents, moved so that the largest of
