@@ -119,9 +119,9 @@ def _ceilings(axes: Axes, board: Board) -> None:
     levels = {unit: limits.rate(unit) for unit in UNITS if limits.rate(unit)}
     knee = max(levels.values()) / limits.bandwidth
     axes.plot((left, knee), (left * limits.bandwidth, max(levels.values())), **_ROOF)
-    lowest = min(levels.values())
+    highest = max(levels.values())
     for unit, rate in levels.items():
-        below = rate == lowest  # so that no name touches the line of the next unit
+        below = rate != highest  # so that no name touches the line of the next unit
         axes.plot((rate / limits.bandwidth, right), (rate, rate), **_ROOF)
         axes.annotate(
             f"{unit} {rate:,.0f}",
