@@ -4,7 +4,8 @@
 
 Every candidate is compared with float32 before it is timed. Times are medians of CUDA-graph
 replays over weights that together do not fit the L2 cache. ``winners.json`` is what
-``qbench/kernels/gemm/tuned/`` holds; ``rows.json`` has every candidate's time.
+``qbench/kernels/gemm/tuned/`` holds, with what was fastest now in it; ``rows.json`` has every
+candidate's time.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from qbench.kernels.gemm.multiply import multiply
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.gemm.weight_only.launch import dequantized
 from qbench.kernels.gemm.weight_only.packing import pack_weight
-from qbench.kernels.gemm.weight_only.tuning import Config, Entry
+from qbench.kernels.gemm.weight_only.tuning import Config, Entry, gpu_of, table_of
 from qbench.kernels.gemm.workspace import PARTS
 from qbench.kernels.reference import quantize
 from qbench.kernels.schemes import Scheme
@@ -199,6 +200,16 @@ def tuned(kernel: str, n: int, k: int, bf16: dict[int, float]) -> Iterator[dict[
             }  # fmt: skip
 
 
+def with_the_rest(winners: dict[str, list[Entry]]) -> dict[str, list[Entry]]:
+    """Return the table of this GPU, or the H100's, with ``winners`` in it."""
+    made: dict[str, list[Entry]] = {}
+    known = table_of(gpu_of(torch.device("cuda")))
+    for kernel in dict.fromkeys((*known, *winners)):
+        every = (*known.get(kernel, ()), *winners.get(kernel, ()))
+        made[kernel] = list({(entry.n, entry.k, entry.m): entry for entry in every}.values())
+    return made
+
+
 def main() -> None:
     """Check, tune and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -239,7 +250,7 @@ def main() -> None:
                 flush=True,
             )
         options.out.mkdir(exist_ok=True, parents=True)
-        (options.out / "winners.json").write_bytes(msgspec.json.encode(winners))
+        (options.out / "winners.json").write_bytes(msgspec.json.encode(with_the_rest(winners)))
         (options.out / "rows.json").write_text(json.dumps(rows))
 
 
