@@ -31,8 +31,8 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from qbench import __version__
-from qbench.kernels.applying import Ran, apply_kernels
 from qbench.kernels.formats import get_format
+from qbench.kernels.linears.applying import Ran, apply_kernels
 from qbench.kernels.reference import FLOATS
 from qbench.workers.embedded.batching import Batcher
 from qbench.workers.embedded.cache import ATTENTION, Slots

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from qbench.errors import QbenchError
 from qbench.kernels.exact import exact_layer
 from qbench.kernels.formats import FORMATS, Format, fitted, get_format
-from qbench.kernels.linear import apply_format
+from qbench.kernels.linears.linear import apply_format
 from qbench.kernels.reference import FLOATS, quantize
 from qbench.kernels.rotation import rotate
 from qbench.workers.embedded.batching import Batcher

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from qbench.kernels.checkpoints.packing import layout_of, pack
+from qbench.kernels.checkpoints.packing_config import quantization_config
 from qbench.kernels.formats import FORMATS, Format, fitted
-from qbench.kernels.packing import layout_of, pack
-from qbench.kernels.packing_config import quantization_config
 from qbench.kernels.reference import find_scales, quantize
 from qbench.kernels.rotation import rotate
 

@@ -197,8 +197,8 @@ def way(fmt: Format, architecture: str, *, emulated: bool = False) -> Way:
     Args:
         fmt: what was asked for.
         architecture: ``sm_90`` or a CPU with its flags, ``x86_64 avx512_bf16``.
-        emulated: the engine multiplies dequantized values (``qbench.kernels.linear``) instead of
-            codes. Formats without codes are not touched by that.
+        emulated: the engine multiplies dequantized values (``qbench.kernels.linears.linear``)
+            instead of codes. Formats without codes are not touched by that.
 
     Returns:
         What vLLM's kernels do for that compute capability; ``unknown`` where its documentation

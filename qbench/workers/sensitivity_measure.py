@@ -21,7 +21,7 @@ from transformers import PreTrainedModel
 
 from qbench.errors import ConfigError, QbenchError
 from qbench.kernels.formats import Format, get_format
-from qbench.kernels.linear import Shared, install
+from qbench.kernels.linears.linear import Shared, install
 from qbench.kernels.schemes import FLOAT_BITS
 from qbench.workers.quantize import own_files
 from qbench.workers.quantize.jobs import Job, Told

@@ -11,9 +11,9 @@ from torch.library import opcheck
 
 pytest.importorskip("triton")
 
-from qbench.kernels import operators
 from qbench.kernels.activation import fourbits, gating, norms, quantizing, rotating
 from qbench.kernels.formats import FORMATS
+from qbench.kernels.linears import operators
 
 pytestmark = [
     pytest.mark.gpu,

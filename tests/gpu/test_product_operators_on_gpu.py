@@ -11,8 +11,8 @@ pytest.importorskip("triton")
 from qbench.kernels.formats import FORMATS
 from qbench.kernels.gemm.scaled.packing import pack_bytes
 from qbench.kernels.gemm.weight_only.packing import pack_weight
-from qbench.kernels.operators import quantize_tokens
-from qbench.kernels.product_operators import scaled, taken_apart, weight_only
+from qbench.kernels.linears.operators import quantize_tokens
+from qbench.kernels.linears.product_operators import scaled, taken_apart, weight_only
 from qbench.kernels.reference import dequantize, quantize
 
 pytestmark = [

@@ -11,10 +11,10 @@ pytest.importorskip("triton")
 import torch
 from torch import Tensor, nn
 
-from qbench.kernels import linear
+from qbench.kernels.checkpoints.packing import layout_of, pack
 from qbench.kernels.formats import FORMATS, Format
 from qbench.kernels.lent.gpu_layers import Inputs, Served
-from qbench.kernels.packing import layout_of, pack
+from qbench.kernels.linears import linear
 from qbench.kernels.reference import Quantized, dequantize, quantize
 
 pytestmark = pytest.mark.gpu

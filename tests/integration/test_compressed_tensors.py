@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from qbench.kernels.checkpoints.packing import layout_of, pack
+from qbench.kernels.checkpoints.packing_config import quantization_config
 from qbench.kernels.formats import FORMATS, fitted
-from qbench.kernels.packing import layout_of, pack
-from qbench.kernels.packing_config import quantization_config
 from qbench.kernels.reference import dequantize, quantize
 from qbench.kernels.rotation import rotate
 

@@ -11,7 +11,7 @@ import torch
 
 from qbench.benchmarks.chat import ChatRequest, Message, Sampling
 from qbench.errors import ConfigError, Unsupported
-from qbench.kernels.linear import EmulatedLinear
+from qbench.kernels.linears.linear import EmulatedLinear
 from qbench.service.domain import System
 from qbench.workers.embedded.loading import Loaded, load
 from qbench.workers.engines import embedded_weights

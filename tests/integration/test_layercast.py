@@ -9,8 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from qbench.kernels.formats import get_format
-from qbench.kernels.layercast import CastEmbedding
-from qbench.kernels.linear import EmulatedLinear, apply_format
+from qbench.kernels.linears.layercast import CastEmbedding
+from qbench.kernels.linears.linear import EmulatedLinear, apply_format
 from qbench.workers.embedded.loading import load
 from tests.tiny_model import save_tiny_model
 

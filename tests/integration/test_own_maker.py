@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from qbench.errors import ConfigError, Unsupported
+from qbench.kernels.checkpoints.packing import layout_of, unpack
 from qbench.kernels.formats import FORMATS, fitted, get_format
-from qbench.kernels.packing import layout_of, unpack
 from qbench.kernels.reference import dequantize
 from qbench.kernels.rotation import hadamard
 from qbench.workers.quantize import own, own_files

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from qbench.errors import Unsupported
-from qbench.kernels.linear import EmulatedLinear, prepare
+from qbench.kernels.linears.linear import EmulatedLinear, prepare
 from qbench.workers.embedded.loading import load
 from qbench.workers.embedded.stored import Restored, restore
 from qbench.workers.embedded.stored_layers import reader_of

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from qbench.kernels.formats import get_format
-from qbench.kernels.fused import Part
-from qbench.kernels.quant_linear import QuantLinear, packed
+from qbench.kernels.linears.fused import Part
+from qbench.kernels.linears.quant_linear import QuantLinear, packed
 from qbench.kernels.reference import Quantized
 from qbench.workers.embedded.loading import _from_codes, load
 from qbench.workers.embedded.stored import Restored, restore

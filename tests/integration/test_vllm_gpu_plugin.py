@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from qbench.kernels.checkpoints.packing import layout_of, pack
 from qbench.kernels.formats import FORMATS, Format
-from qbench.kernels.linear import Inputs, prepare
-from qbench.kernels.packing import layout_of, pack
+from qbench.kernels.linears.linear import Inputs, prepare
 from qbench.kernels.reference import Quantized, dequantize, quantize
 from qbench.workers.engines.vllm_environment import VllmEnvironment, find_vllm
 from qbench.workers.engines.vllm_lent import lending

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
+from qbench.kernels.checkpoints.packing import layout_of, pack
 from qbench.kernels.formats import FORMATS, Format, fitted
-from qbench.kernels.linear import Inputs, prepare
-from qbench.kernels.packing import layout_of, pack
+from qbench.kernels.linears.linear import Inputs, prepare
 from qbench.kernels.reference import Quantized, dequantize, quantize
 from qbench.workers.engines.vllm_environment import VllmEnvironment, find_vllm
 from qbench.workers.engines.vllm_lent import lending

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from qbench.errors import ConfigError
-from qbench.kernels.clipping import scales_by
+from qbench.kernels.checkpoints.clipping import scales_by
+from qbench.kernels.checkpoints.gptq import Hessian, gptq
+from qbench.kernels.checkpoints.lowrank import compensate, compensated, low_rank_bits
 from qbench.kernels.formats import FORMATS, INT4_GROUP, MXFP4, NVFP4, fitted
-from qbench.kernels.gptq import Hessian, gptq
-from qbench.kernels.lowrank import compensate, compensated, low_rank_bits
 from qbench.kernels.reference import Quantized, Scales, dequantize, find_scales, quantize
 from qbench.kernels.schemes import Scheme
 

@@ -11,10 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qbench.errors import ConfigError, Unsupported
-from qbench.kernels.clipping import scales_by
+from qbench.kernels.checkpoints.clipping import scales_by
+from qbench.kernels.checkpoints.packing import (
+    QUANT_STATE,
+    layout_of,
+    pack,
+    pack_bits,
+    unpack,
+    unpack_bits,
+)
+from qbench.kernels.checkpoints.packing_config import arguments, quantization_config, scheme_of
 from qbench.kernels.formats import FORMATS, Format, fitted
-from qbench.kernels.packing import QUANT_STATE, layout_of, pack, pack_bits, unpack, unpack_bits
-from qbench.kernels.packing_config import arguments, quantization_config, scheme_of
 from qbench.kernels.reference import dequantize, quantize
 
 PRESETS = sorted(name for name, fmt in FORMATS.items() if fmt.weights is not None)

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from qbench.errors import Unsupported
-from qbench.kernels.applying import Coded, _joined, ran
 from qbench.kernels.formats import FORMATS, get_format
-from qbench.kernels.fused import Part, Whole, families
-from qbench.kernels.linear import Inputs
-from qbench.kernels.quant_linear import Way, packed, way_of
+from qbench.kernels.linears.applying import Coded, _joined, ran
+from qbench.kernels.linears.fused import Part, Whole, families
+from qbench.kernels.linears.linear import Inputs
+from qbench.kernels.linears.quant_linear import Way, packed, way_of
 from qbench.kernels.reference import Quantized, dequantize, quantize
 from tests.unit.test_decoder import fused, model_of
 

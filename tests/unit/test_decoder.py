@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from qbench.errors import Unsupported
-from qbench.kernels.applying import apply_kernels
 from qbench.kernels.formats import get_format
+from qbench.kernels.linears.applying import apply_kernels
 from qbench.workers.embedded import batching
 from qbench.workers.embedded.batching import Batcher
 from qbench.workers.embedded.cache import ATTENTION, Piece, Slots, Step

@@ -10,8 +10,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausa
 
 from qbench.errors import ConfigError, EngineError, Unsupported
 from qbench.kernels.formats import FORMATS, Format, fitted, get_format
-from qbench.kernels.layers import AppliedFormat
-from qbench.kernels.linear import EmulatedLinear, Inputs, apply_format, prepare
+from qbench.kernels.linears.layers import AppliedFormat
+from qbench.kernels.linears.linear import EmulatedLinear, Inputs, apply_format, prepare
 from qbench.kernels.paths import multiplies_in
 from qbench.kernels.reference import FLOATS, dequantize, fake_quantize, quantize
 from qbench.kernels.rotation import rotate

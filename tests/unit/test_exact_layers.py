@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from qbench.kernels.exact import exact_layer
 from qbench.kernels.floats import E2M1, NF4, decode, encode
 from qbench.kernels.formats import FORMATS, fitted, get_format
-from qbench.kernels.linear import apply_format
+from qbench.kernels.linears.linear import apply_format
 from qbench.kernels.reference import FLOATS, quantize
 from qbench.kernels.rotation import rotate
 from qbench.kernels.schemes import Scheme

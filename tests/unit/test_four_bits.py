@@ -19,7 +19,6 @@ pytest.importorskip("triton")
 from qbench.errors import ConfigError, Unsupported
 from qbench.kernels.activation import reference
 from qbench.kernels.activation.fourbits import FourBits
-from qbench.kernels.applying import _rounded
 from qbench.kernels.formats import FORMATS, get_format
 from qbench.kernels.gemm.four_bits.launch import divided, held, multiply_packed
 from qbench.kernels.gemm.four_bits.packing import (
@@ -31,9 +30,10 @@ from qbench.kernels.gemm.four_bits.packing import (
 )
 from qbench.kernels.gemm.multiply import multiply_four_bits, refuse_without_units
 from qbench.kernels.gemm.packed import PackedWeight
-from qbench.kernels.linear import prepare
+from qbench.kernels.linears.applying import _rounded
+from qbench.kernels.linears.linear import prepare
+from qbench.kernels.linears.quant_linear import QuantLinear, packed
 from qbench.kernels.paths import OWN_FOUR_BITS, own_way
-from qbench.kernels.quant_linear import QuantLinear, packed
 from qbench.kernels.reference import Quantized, dequantize, quantize
 
 NAMES = ("mxfp4", "nvfp4")

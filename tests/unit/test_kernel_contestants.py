@@ -13,7 +13,7 @@ import torch
 from qbench.errors import NotFound
 from qbench.kernels.checking.kernels import KERNELS, PRODUCTS, TIMED
 from qbench.kernels.formats import FORMATS, get_format
-from qbench.kernels.quant_linear import QuantLinear
+from qbench.kernels.linears.quant_linear import QuantLinear
 from qbench.kernels.speed import ours
 from qbench.kernels.speed.contestants import CONTESTANTS, chosen
 from qbench.kernels.speed.work import rounds_inputs

@@ -11,9 +11,9 @@ from torch._library.custom_ops import CustomOpDef
 from torch.library import opcheck
 
 from qbench.errors import Unsupported
-from qbench.kernels import operators
 from qbench.kernels.activation import reference
 from qbench.kernels.formats import FORMATS
+from qbench.kernels.linears import operators
 
 EPSILON = 1e-5
 

@@ -15,8 +15,8 @@ from qbench.kernels.gemm.four_bits.packing import pack_four_bits
 from qbench.kernels.gemm.packed import PackedWeight
 from qbench.kernels.gemm.scaled.packing import pack_bytes
 from qbench.kernels.gemm.weight_only.packing import pack_weight
-from qbench.kernels.operators import rotate_pack
-from qbench.kernels.product_operators import four_bits, scaled, taken_apart, weight_only
+from qbench.kernels.linears.operators import rotate_pack
+from qbench.kernels.linears.product_operators import four_bits, scaled, taken_apart, weight_only
 from qbench.kernels.reference import Quantized, dequantize, fake_quantize, quantize
 
 ROWS, COLUMNS = 24, 384

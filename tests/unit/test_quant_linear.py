@@ -9,11 +9,11 @@ pytest.importorskip("triton")
 
 import torch
 
-from qbench.kernels.applying import _rounded
 from qbench.kernels.formats import fitted, get_format
-from qbench.kernels.linear import prepare
+from qbench.kernels.linears.applying import _rounded
+from qbench.kernels.linears.linear import prepare
+from qbench.kernels.linears.quant_linear import QuantLinear, packed
 from qbench.kernels.paths import OWN, OWN_ROUNDED
-from qbench.kernels.quant_linear import QuantLinear, packed
 from qbench.kernels.reference import dequantize
 from tests.single_tokens import distance
 

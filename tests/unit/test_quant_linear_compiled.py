@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from qbench.kernels.applying import _rounded
 from qbench.kernels.formats import fitted, get_format
-from qbench.kernels.linear import prepare
-from qbench.kernels.quant_linear import QuantLinear, packed
+from qbench.kernels.linears.applying import _rounded
+from qbench.kernels.linears.linear import prepare
+from qbench.kernels.linears.quant_linear import QuantLinear, packed
 from qbench.kernels.reference import dequantize
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from qbench.kernels.applying import apply_kernels
 from qbench.kernels.formats import get_format
+from qbench.kernels.linears.applying import apply_kernels
 from qbench.workers.embedded.batching import Batcher
 from qbench.workers.embedded.cache import Slots
 from qbench.workers.embedded.decoder import Decoder

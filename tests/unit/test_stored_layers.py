@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from qbench.errors import ConfigError, Unsupported
+from qbench.kernels.checkpoints.packing import pack
 from qbench.kernels.floats import E2M1
 from qbench.kernels.formats import NF4_BLOCK
-from qbench.kernels.packing import pack
 from qbench.kernels.reference import dequantize, quantize
 from qbench.workers.embedded.stored import Layer
 from qbench.workers.embedded.stored_layers import reader_of

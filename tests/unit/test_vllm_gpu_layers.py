@@ -15,10 +15,10 @@ pytest.importorskip("triton")
 import torch
 from torch import Tensor, nn
 
-from qbench.kernels import linear
+from qbench.kernels.checkpoints.packing import pack_bits
 from qbench.kernels.formats import FORMATS
 from qbench.kernels.lent.gpu_layers import Inputs, Prepared, Served, integers, rotation_taken
-from qbench.kernels.packing import pack_bits
+from qbench.kernels.linears import linear
 from qbench.kernels.reference import dequantize, fake_quantize, quantize
 from qbench.kernels.schemes import Scheme
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from qbench.kernels.checkpoints.packing import pack_bits, unpack_bits
 from qbench.kernels.lent.tensors import AT_ONCE, unpacked
-from qbench.kernels.packing import pack_bits, unpack_bits
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])

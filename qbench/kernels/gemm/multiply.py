@@ -123,5 +123,6 @@ def _refuse(x: Tensor, weight: PackedWeight) -> None:
 def _refuse_device(x: Tensor) -> None:
     if not HAVE_TRITON or not (x.is_cuda or INTERPRETED):
         raise Unsupported(
-            f"No program runs on {x.device}.", hint="Use the emulation: qbench.kernels.linear."
+            f"No program runs on {x.device}.",
+            hint="Use the emulation: qbench.kernels.linears.linear.",
         )

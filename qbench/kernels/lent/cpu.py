@@ -33,11 +33,11 @@ from vllm.model_executor.layers.quantization.compressed_tensors.schemes import (
 )
 from vllm.platforms import PlatformEnum, current_platform
 
+from qbench.kernels.checkpoints.packing import Layout, unpack
 from qbench.kernels.formats import FORMATS, Format
 from qbench.kernels.lent.asked import EMULATE
 from qbench.kernels.lent.tensors import plain
-from qbench.kernels.linear import Inputs, prepare
-from qbench.kernels.packing import Layout, unpack
+from qbench.kernels.linears.linear import Inputs, prepare
 from qbench.kernels.reference import dequantize
 from qbench.kernels.rotation import rotate
 from qbench.kernels.schemes import Element, Scheme

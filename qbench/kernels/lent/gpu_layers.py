@@ -9,12 +9,12 @@ import torch
 from msgspec import Struct
 from torch import Tensor, nn
 
+from qbench.kernels.checkpoints.packing import layout_of, unpack
 from qbench.kernels.formats import FORMATS
 from qbench.kernels.gemm.weight_only.packing import pack_weight
 from qbench.kernels.lent.gpu_operators import round_inputs
 from qbench.kernels.lent.tensors import plain, unpacked
-from qbench.kernels.packing import layout_of, unpack
-from qbench.kernels.product_operators import taken_apart, weight_only
+from qbench.kernels.linears.product_operators import taken_apart, weight_only
 from qbench.kernels.reference import Quantized
 from qbench.kernels.schemes import Scheme
 

@@ -14,8 +14,8 @@ from qbench.kernels.gemm.four_bits.packing import multiplies_four_bits, reads
 from qbench.kernels.gemm.multiply import multiply, multiply_quantized
 from qbench.kernels.gemm.scaled.configs import find_config
 from qbench.kernels.gemm.weight_only.tuning import configured, gpu_of, kernel_of
-from qbench.kernels.linear import Inputs
-from qbench.kernels.quant_linear import QuantLinear, packed, program
+from qbench.kernels.linears.linear import Inputs
+from qbench.kernels.linears.quant_linear import QuantLinear, packed, program
 from qbench.kernels.schemes import Scheme
 from qbench.kernels.speed.contestant import Contestant, Product
 from qbench.kernels.speed.work import rounds_inputs

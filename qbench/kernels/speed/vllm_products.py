@@ -39,8 +39,8 @@ from vllm.model_executor.layers.quantization.utils.marlin_utils_fp8 import (
 from vllm.model_executor.layers.quantization.utils.quant_utils import convert_bf16_scales_to_fp8
 from vllm.scalar_type import scalar_types
 
+from qbench.kernels.checkpoints.packing import layout_of, pack
 from qbench.kernels.formats import Format
-from qbench.kernels.packing import layout_of, pack
 from qbench.kernels.reference import Quantized, quantize
 from qbench.kernels.schemes import Element, Scheme
 from qbench.kernels.speed.contestant import Product

@@ -26,8 +26,8 @@ from qbench.kernels.decode.pointwise import (
     silu_quantize,
     take_likeliest,
 )
-from qbench.kernels.fused import KINDS, Part, Whole
-from qbench.kernels.quant_linear import QuantLinear
+from qbench.kernels.linears.fused import KINDS, Part, Whole
+from qbench.kernels.linears.quant_linear import QuantLinear
 from qbench.workers.embedded.cache import Slots, Step
 
 
@@ -68,7 +68,7 @@ class Decoder:
     """Computes steps with the layers of a model, without the model's own forward."""
 
     def __init__(self, model: nn.Module, slots: Slots, widest: int) -> None:
-        """Take a model with fused products (``kernels.applying``) and memory for its sequences.
+        """Take a model with fused products (`apply_kernels`) and memory for its sequences.
 
         Raises:
             Unsupported: the model is of another kind, or a layer of it is not as expected.

@@ -23,10 +23,10 @@ from transformers import (
 )
 
 from qbench.errors import ConfigError, Unsupported
-from qbench.kernels.applying import Coded, Ran, apply_kernels, install_coded
 from qbench.kernels.formats import Format, get_format
-from qbench.kernels.layers import AppliedFormat
-from qbench.kernels.linear import Shared, apply_format, install, widen
+from qbench.kernels.linears.applying import Coded, Ran, apply_kernels, install_coded
+from qbench.kernels.linears.layers import AppliedFormat
+from qbench.kernels.linears.linear import Shared, apply_format, install, widen
 from qbench.kernels.paths import ComputePath, compute_path, multiplies_in
 from qbench.kernels.reference import FLOATS
 from qbench.kernels.schemes import FloatName

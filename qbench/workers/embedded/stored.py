@@ -16,8 +16,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from qbench.errors import ConfigError, Unsupported
-from qbench.kernels.linear import Inputs
-from qbench.kernels.lowrank import LowRank
+from qbench.kernels.checkpoints.lowrank import LowRank
+from qbench.kernels.linears.linear import Inputs
 from qbench.kernels.reference import Quantized
 
 Json = dict[str, Any]

@@ -10,9 +10,9 @@ from msgspec import Struct
 from torch import Tensor
 
 from qbench.errors import Unsupported
-from qbench.kernels.linear import Inputs
-from qbench.kernels.packing import Layout
-from qbench.kernels.packing_config import scheme_of
+from qbench.kernels.checkpoints.packing import Layout
+from qbench.kernels.checkpoints.packing_config import scheme_of
+from qbench.kernels.linears.linear import Inputs
 from qbench.kernels.schemes import Scheme
 
 Json = dict[str, Any]

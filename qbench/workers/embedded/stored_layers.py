@@ -3,7 +3,7 @@
 ======================== ============================================ ============================
 ``quant_method``         codes                                        value
 ======================== ============================================ ============================
-compressed-tensors       ``kernels.packing`` says how                 (code - zero) x scale, or
+compressed-tensors       ``kernels.checkpoints.packing``              (code - zero) x scale, or
                                                                       code x (scale / global)
 gptq, auto-round         ``qweight`` int32 (in x bits / 32, out),     (code - zero - 1) x scale of
                          dense, lowest bit first; ``qzeros``          the column's ``g_idx``
@@ -15,7 +15,7 @@ fp8                      ``weight`` E4M3                              code x ``w
 modelopt FP8             ``weight`` E4M3                              code x ``weight_scale``
 modelopt NVFP4           ``weight`` two codes a byte, low half first  code x ``weight_scale`` x
                                                                       ``weight_scale_2``
-bitsandbytes NF4         ``kernels.packing`` says how                 code x ``absmax``
+bitsandbytes NF4         ``kernels.checkpoints.packing``              code x ``absmax``
 ======================== ============================================ ============================
 
 Products are made in float32.
@@ -30,10 +30,10 @@ import torch
 from torch import Tensor
 
 from qbench.errors import Unsupported
+from qbench.kernels.checkpoints.packing import unpack, unpack_bits
 from qbench.kernels.floats import E2M1, decode
 from qbench.kernels.formats import E4M3_GROUP, E4M3_TOKEN, NF4_BLOCK, NVFP4
-from qbench.kernels.linear import Inputs
-from qbench.kernels.packing import unpack, unpack_bits
+from qbench.kernels.linears.linear import Inputs
 from qbench.kernels.reference import dequantize
 from qbench.kernels.schemes import Scheme
 from qbench.workers.embedded.stored import Layer, Read

@@ -23,9 +23,9 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from qbench.errors import QbenchError
+from qbench.kernels.checkpoints.packing_config import quantization_config, rotation_name
 from qbench.kernels.formats import Format
-from qbench.kernels.linear import Shared, install
-from qbench.kernels.packing_config import quantization_config, rotation_name
+from qbench.kernels.linears.linear import Shared, install
 from qbench.kernels.reference import FLOATS
 from qbench.kernels.rotation import hadamard
 from qbench.workers.quantize import own_files

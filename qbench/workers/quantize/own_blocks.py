@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from qbench.errors import Unsupported
+from qbench.kernels.checkpoints.gptq import Hessian
 from qbench.kernels.formats import Format
-from qbench.kernels.gptq import Hessian
 from qbench.kernels.rotation import rotate
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]

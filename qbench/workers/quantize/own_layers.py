@@ -10,12 +10,12 @@ from msgspec import Struct
 from torch import Tensor, nn
 
 from qbench.errors import Unsupported
-from qbench.kernels.clipping import Rule, Search, scales_by
+from qbench.kernels.checkpoints.clipping import Rule, Search, scales_by
+from qbench.kernels.checkpoints.gptq import BLOCK, DAMP, gptq
+from qbench.kernels.checkpoints.lowrank import LowRank, compensate, compensated
+from qbench.kernels.checkpoints.packing import layout_of, pack
 from qbench.kernels.formats import Format
-from qbench.kernels.gptq import BLOCK, DAMP, gptq
-from qbench.kernels.linear import Inputs
-from qbench.kernels.lowrank import LowRank, compensate, compensated
-from qbench.kernels.packing import layout_of, pack
+from qbench.kernels.linears.linear import Inputs
 from qbench.kernels.reference import FLOATS, Quantized, dequantize, find_scales, quantize
 from qbench.kernels.rotation import rotate
 from qbench.workers.quantize.own_blocks import Seen
@@ -115,7 +115,7 @@ def make_family(
 
     Raises:
         Unsupported: the recipe needs calibration, and a layer has seen none.
-        ConfigError: see ``kernels.gptq``.
+        ConfigError: see ``kernels.checkpoints.gptq``.
 
     """
     weights = {name: _rotated(layer, plan[name]) for name, layer in layers.items()}

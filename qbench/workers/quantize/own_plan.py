@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from qbench.errors import Unsupported
 from qbench.kernels.formats import Format, fitted, get_format
-from qbench.kernels.layers import FOREIGN_SHARE
+from qbench.kernels.linears.layers import FOREIGN_SHARE
 from qbench.kernels.schemes import FloatName
 from qbench.workers.quantize.jobs import Job
 

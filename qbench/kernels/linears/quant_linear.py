@@ -22,13 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from qbench.errors import Unsupported
-from qbench.kernels import operators
 from qbench.kernels.formats import FORMATS
 from qbench.kernels.gemm.four_bits.packing import multiplies_four_bits, pack_four_bits, reads
 from qbench.kernels.gemm.multiply import multiply, multiply_four_bits, multiply_quantized
 from qbench.kernels.gemm.packed import PackedWeight
-from qbench.kernels.linear import Inputs
-from qbench.kernels.product_operators import four_bits, scaled, taken_apart, weight_only
+from qbench.kernels.linears import operators
+from qbench.kernels.linears.linear import Inputs
+from qbench.kernels.linears.product_operators import four_bits, scaled, taken_apart, weight_only
 from qbench.kernels.reference import Quantized
 from qbench.kernels.schemes import Element, Scheme
 

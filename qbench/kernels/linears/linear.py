@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from qbench.errors import ConfigError
 from qbench.kernels.formats import Format
-from qbench.kernels.layercast import cast_the_rest
-from qbench.kernels.layers import (
+from qbench.kernels.linears.layercast import cast_the_rest
+from qbench.kernels.linears.layers import (
     AppliedFormat,
     described,
     plan_layers,

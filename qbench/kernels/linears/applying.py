@@ -10,17 +10,17 @@ from torch import Tensor, nn
 
 from qbench.errors import Unsupported
 from qbench.kernels.formats import Format
-from qbench.kernels.fused import Whole, families, install_whole
-from qbench.kernels.layers import (
+from qbench.kernels.linears.fused import Whole, families, install_whole
+from qbench.kernels.linears.layers import (
     AppliedFormat,
     described,
     plan_layers,
     refuse_leftovers,
     untouched,
 )
-from qbench.kernels.linear import Inputs
+from qbench.kernels.linears.linear import Inputs
+from qbench.kernels.linears.quant_linear import QuantLinear, Way, packed
 from qbench.kernels.paths import ComputePath
-from qbench.kernels.quant_linear import QuantLinear, Way, packed
 from qbench.kernels.reference import FLOATS, Quantized, quantize
 from qbench.kernels.rotation import rotate
 
