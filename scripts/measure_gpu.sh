@@ -22,8 +22,9 @@ part() { # share of the minutes, name, command
   tail -n 12 "$out/$name.log"
 }
 
-# The tests' own servers and settings are not needed here.
-part 15 tests python3 -m pytest -q --noconftest -c /dev/null --rootdir=. -p no:cacheprovider tests/gpu
+# The tests' own servers and settings are not needed here; most of their time goes into compiling.
+part 15 tests xargs -P 8 -n 1 -a <(ls tests/gpu/test_*.py) \
+  python3 -m pytest -q --noconftest -c /dev/null --rootdir=. -p no:cacheprovider
 part 30 tune python3 scripts/tune_kernels.py --out "$out" --minutes "$(( minutes * 28 / 100 ))"
 [ -s "$out/winners.json" ] && cp "$out/winners.json" qbench/kernels/gemm/tuned/h100.json
 part 35 speed python3 -m qbench kernels speed --rows "$out/speed.jsonl" --minutes "$(( minutes * 33 / 100 ))"
