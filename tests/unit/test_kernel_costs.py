@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from qbench.cli.pictures import drawn
 from qbench.cli.render import console, kernel_costs
 from qbench.errors import ConfigError, NotFound
 from qbench.kernels.layertime.agreement import agreement
-from qbench.kernels.speed.rows import Row, written
+from qbench.kernels.speed.rows import Row, measured, written
 from qbench.service.peaks import memory_of
 from qbench.service.pricebook import PriceBook, overlay, read_prices
 from qbench.service.reports.efficiency.shapes import transformer_named
@@ -69,6 +70,20 @@ def test_dollars_are_the_machines_for_the_seconds_that_tokens_take() -> None:
     assert one.dollars.value == pytest.approx(4.29 / 3600 * 1e6 / one.tokens_per_second)
     assert one.request_s == pytest.approx(64 * 128 / one.tokens_per_second)
     assert one.dollars.low < one.dollars.value < one.dollars.high
+
+
+@pytest.mark.parametrize("engine", ["embedded", "vllm"])
+def test_the_cheapest_formats_cover_all_batches_whatever_fits(engine: str) -> None:
+    shipped = list(measured())
+    for cached in range(0, 6000, 300):
+        of = found(rows=shipped, engine=engine, cached=cached, batches=(1, 256))
+        ranges = [(one.first, one.last) for one in of.cheapest]
+        largest = max(one.largest_batch or 256 for one in of.formats)
+        assert ranges[0][0] == 1
+        assert ranges[-1][1] == min(256, largest)
+        assert all(before[1] + 1 == after[0] for before, after in pairwise(ranges))
+        formats = [one.format for one in of.cheapest]
+        assert all(before != after for before, after in pairwise(formats))
 
 
 def test_input_and_output_prices_make_up_the_whole() -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cached_property, partial
-from itertools import pairwise
 
 import numpy as np
 from msgspec import Struct
@@ -297,12 +296,14 @@ def _last(one: FormatCost, wanted: Wanted) -> int:
 
 
 def _changes(best: Callable[[int], str], last: int) -> list[tuple[int, str]]:
-    """Return from which size on which format is best; changes are found by halving."""
-    sizes = sorted({int(one) for one in np.geomspace(1, last, STEPS).round()})
+    """Return from which size on which format is best; changes are found by halving.
+
+    There may be several from one size looked at to the next: a format's last batch that fits.
+    """
     found = [(1, best(1))]
-    for low, high in pairwise(sizes):
-        if best(high) != found[-1][1]:
-            start = _first(best, low, high, found[-1][1])
+    for high in sorted({int(one) for one in np.geomspace(1, last, STEPS).round()}):
+        while best(high) != found[-1][1]:
+            start = _first(best, found[-1][0], high, found[-1][1])
             found.append((start, best(start)))
     return found
 
